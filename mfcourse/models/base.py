@@ -1,0 +1,528 @@
+"""The protocol that every model keeps, written once.
+
+    model = SomeModel(n_factors=20, seed=0)     a keyword-only dataclass; does no work
+    model.fit(train)                            learns; what it learned ends in ``_``
+    model.predict(pairs)                        r̂ for each row user, item
+    model.recommend(users, n=10)                the best unseen items of each user
+
+A model family writes ``_fit`` and, unless it is a factor model, ``_scores``. A factor
+model learns μ, b_u, b_i, U (m × k) and V (n × k), and predicts
+
+    r̂_ui = μ + b_u + b_i + U_u · V_i
+
+An unknown user or item has bias 0 and factors 0: a prediction is never NaN, and all
+models are scored on the same rows. Raw ids go in and come out; codes stay inside.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from mfcourse.interactions import (
+    Interactions,
+    check_columns,
+    check_ratings,
+    raise_duplicate,
+)
+from mfcourse.models._store import flatten, unflatten
+
+BLOCK = 4_000_000  # scores held at once by `recommend`, 32 MB
+FORMAT = "mfcourse-model-1"
+
+
+class NotFittedError(RuntimeError):
+    """The model was asked for an answer before ``fit``."""
+
+
+class NotSupported(NotImplementedError):  # noqa: N818 - the protocol's name
+    """This kind of model cannot do what was asked; the message names those that can."""
+
+
+@dataclass(kw_only=True)
+class Recommender:
+    """What all models share. Fields of a subclass are its hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ValueError where a hyper-parameter makes no sense."""
+
+    def _fit(
+        self, train: Interactions, validation: pd.DataFrame | None, progress: bool
+    ) -> None:
+        raise NotImplementedError
+
+    def _scores(self, user_codes: np.ndarray) -> np.ndarray:
+        """Score of every item for these users, shape (len(user_codes), n_items)."""
+        raise NotImplementedError
+
+    def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
+        """Prediction for known pairs; a family with a shortcut has its own."""
+        out = np.empty(len(user_codes))
+        for codes in _blocks(np.unique(user_codes), self.train_.n_items):
+            rows = np.flatnonzero(np.isin(user_codes, codes))
+            block = self._scores(codes)
+            out[rows] = block[
+                np.searchsorted(codes, user_codes[rows]), item_codes[rows]
+            ]
+        return out
+
+    def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
+        """Score of every item for a user with these ratings, shape (n_items,)."""
+        raise self._unsupported("fold_in", "every model that ranks")
+
+    def fit(
+        self,
+        train: pd.DataFrame | Interactions,
+        *,
+        validation: pd.DataFrame | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Learn from ratings; a second fit starts afresh.
+
+        Parameters
+        ----------
+        train : DataFrame with columns ``user, item, rating``, or Interactions
+            The ratings to learn from.
+        validation : DataFrame with the same columns, optional
+            Ratings to watch while learning, for models that learn in epochs.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        self
+        """
+        self._check()
+        interactions = train if isinstance(train, Interactions) else Interactions(train)
+        if validation is not None:
+            check_columns(validation, "user", "item", "rating")
+            check_ratings(validation)
+        before = self._state()
+        self._forget()
+        self.train_ = interactions
+        self.global_mean_ = 0.0
+        self.user_bias_ = np.zeros(interactions.n_users)
+        self.item_bias_ = np.zeros(interactions.n_items)
+        self.history_ = pd.DataFrame({"epoch": pd.Series(dtype=np.int64)})
+        try:
+            self._fit(interactions, validation, progress)
+        except BaseException:  # Ctrl-C too: never leave a half-fitted model
+            self._forget()
+            vars(self).update(before)
+            raise
+        return self
+
+    def predict(
+        self, pairs: pd.DataFrame, *, clip: tuple[float, float] | None = None
+    ) -> np.ndarray:
+        """Predicted rating of each row.
+
+        Parameters
+        ----------
+        pairs : DataFrame with columns ``user, item``
+            Raw ids. An unknown one contributes bias 0 and factors 0.
+        clip : (low, high), optional
+            Cut predictions to this range, in the unit of the ratings.
+
+        Returns
+        -------
+        float array of shape (len(pairs),)
+            Never NaN.
+        """
+        self._require_fit()
+        check_columns(pairs, "user", "item")
+        user_code = self.train_.users.codes(pairs["user"])
+        item_code = self.train_.items.codes(pairs["item"])
+        # Code −1 picks the 0 put at the end: the only place where unknown ids are met.
+        bias_u = np.append(self.user_bias_, 0.0)[user_code]
+        bias_i = np.append(self.item_bias_, 0.0)[item_code]
+        out = self.global_mean_ + bias_u + bias_i
+        known = (user_code >= 0) & (item_code >= 0)
+        if known.any():
+            out[known] = self._pairs(user_code[known], item_code[known])
+        return out if clip is None else np.clip(out, *clip)
+
+    def recommend(
+        self, users: Any, n: int = 10, exclude_seen: bool = True
+    ) -> pd.DataFrame:
+        """The n best items of each user.
+
+        Parameters
+        ----------
+        users : raw id, or sequence of raw ids
+        n : int
+            Length of a list; shorter where a user has fewer items left.
+        exclude_seen : bool
+            Leave out the items the user rated in training.
+
+        Returns
+        -------
+        DataFrame with columns ``user, item, score, rank``
+            Best first, rank from 1; ties by item code.
+
+        Raises
+        ------
+        KeyError
+            A user was not in training.
+        """
+        self._require_fit()
+        asked = [users] if np.ndim(users) == 0 else list(users)
+        codes = self.train_.users.codes(asked)
+        if (codes < 0).any():
+            strangers = [u for u, c in zip(asked, codes, strict=True) if c < 0]
+            raise KeyError(
+                f"user(s) {strangers[:5]} were not in training. For a new user: "
+                "model.fold_in(their ratings)"
+            )
+        lists = []
+        for block in _blocks(codes, self.train_.n_items):
+            scores = self._scores(block)
+            if exclude_seen:
+                seen = self.train_.csr[block]
+                rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
+                scores[rows, seen.indices] = -np.inf
+            lists += [top_n(row, n) for row in scores]
+        return pd.DataFrame(
+            {
+                "user": np.repeat(pd.Series(asked), [len(best) for best, _ in lists]),
+                "item": self.train_.items.ids[
+                    _concat([best for best, _ in lists], int)
+                ],
+                "score": _concat([score for _, score in lists], float),
+                "rank": _concat([np.arange(1, len(b) + 1) for b, _ in lists], int),
+            }
+        ).reset_index(drop=True)
+
+    def similar_items(self, item: Any, n: int = 10) -> pd.DataFrame:
+        """The n items most like this one.
+
+        Parameters
+        ----------
+        item : raw id
+        n : int
+
+        Returns
+        -------
+        DataFrame with columns ``item, score``
+            Best first, without the item itself.
+
+        Raises
+        ------
+        KeyError
+            The item was not in training.
+        """
+        self._require_fit()
+        code = int(self.train_.items.codes([item])[0])
+        if code < 0:
+            raise KeyError(f"item {item!r} was not in training, so nothing is like it")
+        score = self._similar_items(code).astype(np.float64)
+        score[code] = -np.inf
+        best, score = top_n(score, n)
+        return pd.DataFrame({"item": self.train_.items.ids[best], "score": score})
+
+    def _similar_items(self, item_code: int) -> np.ndarray:
+        raise self._unsupported("similar_items", "factor models and ItemKNNModel")
+
+    def fold_in(
+        self, ratings: pd.DataFrame, *, exclude_seen: bool = True
+    ) -> pd.DataFrame:
+        """Scores for a new user from their ratings, without refitting.
+
+        Parameters
+        ----------
+        ratings : DataFrame with columns ``item, rating``
+            The newcomer's ratings; may have no rows.
+        exclude_seen : bool
+            Leave out the items just rated.
+
+        Returns
+        -------
+        DataFrame with columns ``item, score, rank``
+            Every item, best first.
+
+        Raises
+        ------
+        KeyError
+            An item was not in training.
+        NotSupported
+            The model cannot.
+        """
+        self._require_fit()
+        item_code, rating = self._newcomer(ratings)
+        score = self._new_user(item_code, rating)
+        if exclude_seen:
+            score[item_code] = -np.inf
+        best, score = top_n(score, len(score))
+        items = self.train_.items.ids[best]
+        rank = np.arange(1, len(best) + 1)
+        return pd.DataFrame({"item": items, "score": score, "rank": rank})
+
+    def _newcomer(self, ratings: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Item codes and ratings of a new user, checked."""
+        check_columns(ratings, "item", "rating")
+        one_user = ratings[["item", "rating"]].assign(user=0)
+        if len(ratings):
+            check_ratings(one_user)
+        if one_user.duplicated("item").any():
+            raise_duplicate(one_user)
+        codes = self.train_.items.codes(ratings["item"])
+        if (codes < 0).any():
+            unknown = ratings["item"][codes < 0].tolist()
+            raise KeyError(
+                f"item(s) {unknown[:5]} were not in training. Leave them out: "
+                "ratings[ratings['item'].isin(model.train_.items.ids)]"
+            )
+        return codes, ratings["rating"].to_numpy(np.float64)
+
+    def explain(self, user: Any, item: Any) -> pd.DataFrame:
+        """What each of the user's items adds to a score.
+
+        Parameters
+        ----------
+        user, item : raw ids
+
+        Returns
+        -------
+        DataFrame with columns ``item, contribution``
+
+        Raises
+        ------
+        NotSupported
+            The model cannot.
+        """
+        raise self._unsupported("explain", "ALS and iALS")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model to one ``.npz`` file, without pickle.
+
+        Parameters
+        ----------
+        path : path
+            ``.npz`` is added where it is missing.
+
+        Returns
+        -------
+        Path
+            The file written; an older one is replaced only once the new is whole.
+        """
+        self._require_fit()
+        path = Path(path)
+        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        arrays, plain = flatten(self._state())
+        header = {
+            "format": FORMAT,
+            "class": type(self).__name__,
+            "params": asdict(self),
+        }
+        arrays["header"] = np.array(json.dumps({**header, "plain": plain}))
+        part = path.with_name(path.name + ".part")
+        try:
+            with part.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that ``save`` wrote.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Recommender
+            Of the class that was saved; ``ALSModel.load`` takes an ALSModel only.
+
+        Raises
+        ------
+        ValueError
+            The file is not ours, from another version, or holds another class.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                arrays = {name: file[name] for name in file.files if name != "header"}
+            if header["format"] != FORMAT:
+                raise KeyError(header["format"])
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(
+                f"{path} is not a model saved by this version of mfcourse "
+                f"({FORMAT}): {error}. Fit and save it again"
+            ) from error
+        package = importlib.import_module("mfcourse")
+        known = header["class"] in package.__all__
+        kind = getattr(package, header["class"]) if known else None
+        if not (isinstance(kind, type) and issubclass(kind, cls)):
+            raise ValueError(
+                f"{path} holds a {header['class']}, expected a {cls.__name__}. "
+                "Recommender.load(path) takes any model"
+            )
+        model = kind(**header["params"])
+        vars(model).update(unflatten(arrays, header["plain"]))
+        return model
+
+    def _state(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k.endswith("_")}
+
+    def _forget(self) -> None:
+        for name in self._state():
+            delattr(self, name)
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "train_"):
+            raise NotFittedError(
+                f"this {type(self).__name__} has not learned yet. Call model.fit(train)"
+            )
+
+    def _unsupported(self, what: str, who: str) -> NotSupported:
+        return NotSupported(f"{type(self).__name__} has no {what}; {who} can")
+
+
+class FactorModel(Recommender):
+    """A model whose scores are μ + b_u + b_i + U_u · V_i."""
+
+    user_factors_: np.ndarray
+    item_factors_: np.ndarray
+
+    def _scores(self, user_codes: np.ndarray) -> np.ndarray:
+        bias = self.user_bias_[user_codes][:, None] + self.item_bias_
+        U = self.user_factors_[user_codes]  # (len(user_codes), k)
+        return self.global_mean_ + bias + U @ self.item_factors_.T
+
+    def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
+        bias = self.user_bias_[user_codes] + self.item_bias_[item_codes]
+        U, V = self.user_factors_[user_codes], self.item_factors_[item_codes]
+        return self.global_mean_ + bias + np.einsum("pk,pk->p", U, V)
+
+    def fold_in_user(self, ratings: pd.DataFrame) -> tuple[float, np.ndarray]:
+        """Bias and factors of a new user, by the row solve of training.
+
+        Parameters
+        ----------
+        ratings : DataFrame with columns ``item, rating``
+
+        Returns
+        -------
+        bias : float
+            b_u of the newcomer.
+        row : array of shape (k,)
+            U_u of the newcomer.
+        """
+        self._require_fit()
+        return self._solve_user(*self._newcomer(ratings))
+
+    def _solve_user(
+        self, item_codes: np.ndarray, rating: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        raise self._unsupported("fold_in", "kNN, ALS, iALS, EASE and popularity")
+
+    def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
+        bias, row = self._solve_user(item_codes, rating)
+        return self.global_mean_ + bias + self.item_bias_ + self.item_factors_ @ row
+
+    def _similar_items(self, item_code: int) -> np.ndarray:
+        V = self.item_factors_
+        if V.shape[1] == 0:
+            return super()._similar_items(item_code)
+        length = np.linalg.norm(V, axis=1)
+        length[length == 0] = 1.0
+        return V @ V[item_code] / (length * length[item_code])
+
+
+def top_n(score: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The n largest scores, best first; ties by position; −inf is left out.
+
+    Parameters
+    ----------
+    score : array of shape (n_items,)
+    n : int
+
+    Returns
+    -------
+    positions, scores : arrays of shape (at most n,)
+    """
+    if n < 1:
+        raise ValueError(f"n is the length of a list, at least 1; got {n}")
+    if n < len(score):  # only what can be in the list is sorted
+        nth = np.partition(score, len(score) - n)[len(score) - n]
+        candidates = np.flatnonzero((score >= nth) & (score > -np.inf))
+    else:
+        candidates = np.flatnonzero(score > -np.inf)
+    best = candidates[np.argsort(-score[candidates], kind="stable")[:n]]
+    return best, score[best]
+
+
+def check_number(
+    name: str, value: Any, *, low: float, kind: type | None = None, open: bool = False
+) -> None:
+    """Raise unless a hyper-parameter is a finite number of the right kind and size.
+
+    Parameters
+    ----------
+    name : str
+        Of the hyper-parameter, for the message.
+    value : number
+    low : float
+        Least value allowed.
+    kind : type, optional
+        ``int`` for whole numbers.
+    open : bool
+        ``low`` itself is not allowed.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    whole = kind is int
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    good = isinstance(value, kinds) and not isinstance(value, bool)
+    if not good or not np.isfinite(value) or value < low or (open and value == low):
+        sort = "a whole number" if whole else "a number"
+        more = "above" if open else "of at least"
+        raise ValueError(f"{name} must be {sort} {more} {low:g}; got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise unless a hyper-parameter is one of its choices.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    choices : sequence of str
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}; got {value!r}")
+
+
+def _blocks(codes: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
+    """Cut users into blocks whose scores fit in memory."""
+    step = max(1, BLOCK // max(1, n_items))
+    for start in range(0, len(codes), step):
+        yield codes[start : start + step]
+
+
+def _concat(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([*parts, np.empty(0, dtype)]).astype(dtype)

@@ -1,0 +1,55 @@
+"""Fixtures and options that all tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="run long tests as a whole")
+
+
+@pytest.fixture(scope="session")
+def soak_share(request) -> float:
+    """How much of a long test to run: a tenth, or all of it under ``--soak``."""
+    return 1.0 if request.config.getoption("--soak") else 0.1
+
+
+@pytest.fixture(scope="session")
+def shared_datasets() -> Path:
+    """Folder of data sets that may not be committed; the test skips without it."""
+    default = ROOT.parent / "shared" / "datasets"
+    folder = Path(os.environ.get("MFCOURSE_TEST_DATASETS", default))
+    if not folder.is_dir():
+        pytest.skip("no folder of further data sets; set MFCOURSE_TEST_DATASETS")
+    return folder
+
+
+@pytest.fixture
+def ratings() -> pd.DataFrame:
+    """300 random ratings of 30 users and 20 items, with biases and timestamps."""
+    return random_ratings(seed=0)
+
+
+def random_ratings(
+    n_users: int = 30, n_items: int = 20, n_ratings: int = 300, seed: int = 0
+) -> pd.DataFrame:
+    """Distinct random pairs with ratings of half stars; ids are not codes."""
+    rng = np.random.default_rng(seed)
+    pair = rng.permutation(n_users * n_items)[:n_ratings]
+    user, item = pair // n_items, pair % n_items
+    level = 3 + rng.normal(size=n_users)[user] + rng.normal(size=n_items)[item]
+    rating = np.clip(np.round(2 * (level + rng.normal(size=n_ratings))) / 2, 0.5, 5)
+    return pd.DataFrame(
+        {
+            "user": 100 + user,
+            "item": 7 * item + 3,
+            "rating": rating,
+            "timestamp": 1_000_000 + rng.permutation(n_ratings),
+        }
+    )
