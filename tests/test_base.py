@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import mfcourse as mf
 from mfcourse.interactions import IdMap
-from mfcourse.models import base
+from mfcourse.models import _lists, _store
+from mfcourse.models._check import check_number
 
 
 def test_codes_follow_first_appearance_and_zero_is_a_rating():
@@ -41,7 +42,7 @@ def test_top_n_is_a_stable_sort_cut_off(scores, n):
     scores = np.array(scores)
     order = sorted(range(len(scores)), key=lambda c: (-scores[c], c))
     expected = [c for c in order if scores[c] > -np.inf][:n]
-    best, values = base.top_n(scores, n)
+    best, values = _lists.top_n(scores, n)
     assert list(best) == expected
     np.testing.assert_array_equal(values, scores[expected])
 
@@ -87,7 +88,7 @@ def test_blocks_of_recommend_change_nothing(by_hand, ratings, monkeypatch):
     model = mf.UserKNNModel(n_neighbors=5).fit(ratings)
     users = ratings["user"].unique()
     whole, single = model.recommend(users), model._scores(np.arange(4))
-    monkeypatch.setattr(base, "BLOCK", 45)
+    monkeypatch.setattr(_lists, "BLOCK", 45)
     pd.testing.assert_frame_equal(model.recommend(users), whole)
     np.testing.assert_array_equal(model._scores(np.arange(4)), single)
     pairs = pd.DataFrame({"user": users[:4], "item": ratings["item"].iloc[0]})
@@ -138,16 +139,16 @@ def test_a_changed_hyper_parameter_is_checked_at_fit(ratings):
     model.damping_user = -1.0
     with pytest.raises(ValueError, match="damping_user must be a number of at least 0"):
         model.fit(ratings)
-    with pytest.raises(ValueError, match="no column .item"):
+    with pytest.raises(ValueError, match=r"no column .item"):
         mf.MeanModel().fit(ratings, validation=ratings[["user", "rating"]])
 
 
 @pytest.mark.parametrize("value", [-1, 0.5, True, "3", np.nan, None])
 def test_whole_numbers_are_whole(value):
     with pytest.raises(ValueError, match="n must be a whole number of at least 0"):
-        base.check_number("n", value, low=0, kind=int)
+        check_number("n", value, low=0, kind=int)
     with pytest.raises(ValueError, match=r"x must be a number above 0; got 0"):
-        base.check_number("x", 0, low=0, open=True)
+        check_number("x", 0, low=0, open=True)
 
 
 def test_load_refuses_what_is_not_ours(by_hand, ratings, tmp_path, monkeypatch):
@@ -156,7 +157,7 @@ def test_load_refuses_what_is_not_ours(by_hand, ratings, tmp_path, monkeypatch):
     other = tmp_path / "other.npz"
     np.savez(other, a=np.arange(3))
     pickled = tmp_path / "pickled.npz"
-    np.savez(pickled, header=np.array([{"format": base.FORMAT}], dtype=object))
+    np.savez(pickled, header=np.array([{"format": _store.FORMAT}], dtype=object))
     for path in (text, other, pickled):
         with pytest.raises(ValueError, match="is not a model saved by this version"):
             mf.Recommender.load(path)
@@ -165,7 +166,7 @@ def test_load_refuses_what_is_not_ours(by_hand, ratings, tmp_path, monkeypatch):
         mf.BiasModel.load(mean)
     with pytest.raises(ValueError, match="holds a TwoFactors"):
         mf.Recommender.load(by_hand.save(tmp_path / "hand"))
-    monkeypatch.setattr(base, "FORMAT", "mfcourse-model-2")
+    monkeypatch.setattr(_store, "FORMAT", "mfcourse-model-2")
     with pytest.raises(ValueError, match="mfcourse-model-1"):
         mf.Recommender.load(mean)
     with pytest.raises(FileNotFoundError):

@@ -1,7 +1,12 @@
-"""A fitted model's state as named arrays and back, for one ``.npz`` without pickle."""
+"""A fitted model in one ``.npz`` file: arrays and a JSON header, never pickle."""
 
 from __future__ import annotations
 
+import json
+import os
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,32 +15,87 @@ from scipy.sparse import csr_matrix, issparse
 
 from mfcourse.interactions import IdMap, Interactions
 
+FORMAT = "mfcourse-model-1"
 
-def flatten(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Split a model's state into arrays and JSON values, one dotted name each.
+
+def save(model: Any, state: dict[str, Any], path: Path) -> Path:
+    """Write a model; an older file is replaced only once the new one is whole.
 
     Parameters
     ----------
+    model : Recommender
+        A dataclass: its fields are the hyper-parameters.
     state : dict
-        Arrays, sparse matrices, frames, Interactions and plain values by name.
+        What it learned.
+    path : Path
+        ``.npz`` is added where it is missing.
 
     Returns
     -------
-    arrays : dict of ndarray
-    plain : dict
-        JSON values, and for each composite what kind it is.
+    Path
+        The file written.
 
     Raises
     ------
     ValueError
         Ids are of mixed types.
     """
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    arrays, plain = _flatten(state)
+    header = {"format": FORMAT, "class": type(model).__name__, "plain": plain}
+    arrays["header"] = np.array(json.dumps({**header, "params": asdict(model)}))
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def load(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Read what ``save`` wrote.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    name : str
+        Of the model's class.
+    params, state : dict
+        Hyper-parameters, and what was learned.
+
+    Raises
+    ------
+    ValueError
+        The file is not ours, or from another version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = {name: file[name] for name in file.files if name != "header"}
+        if header["format"] != FORMAT:
+            raise KeyError(header["format"])
+        state = _unflatten(arrays, header["plain"])
+        return header["class"], header["params"], state
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(
+            f"{path} is not a model saved by this version of mfcourse "
+            f"({FORMAT}): {error}. Fit and save it again"
+        ) from error
+
+
+def _flatten(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Split a state into arrays and JSON values, one dotted name each."""
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, Any] = {}
     for name, value in state.items():
         if isinstance(value, Interactions):
             parts = {"users": value.users.ids, "items": value.items.ids}
-            inner, _ = flatten({**parts, "csr": value.csr})
+            inner, _ = _flatten({**parts, "csr": value.csr})
             plain[name] = "Interactions"
         elif issparse(value):
             inner = {k: getattr(value, k) for k in ("data", "indices", "indptr")}
@@ -58,19 +118,8 @@ def flatten(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any
     return arrays, plain
 
 
-def unflatten(arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> dict[str, Any]:
-    """Put together what ``flatten`` took apart.
-
-    Parameters
-    ----------
-    arrays, plain : dict
-        The two parts.
-
-    Returns
-    -------
-    dict
-        Names and values of the state.
-    """
+def _unflatten(arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> dict[str, Any]:
+    """Put together what ``_flatten`` took apart."""
     state: dict[str, Any] = {
         name: value for name, value in arrays.items() if "." not in name
     }

@@ -17,11 +17,7 @@ models are scored on the same rows. Raw ids go in and come out; codes stay insid
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,10 +30,8 @@ from mfcourse.interactions import (
     check_ratings,
     raise_duplicate,
 )
-from mfcourse.models._store import flatten, unflatten
-
-BLOCK = 4_000_000  # scores held at once by `recommend`, 32 MB
-FORMAT = "mfcourse-model-1"
+from mfcourse.models import _lists, _store
+from mfcourse.models._lists import top_n
 
 
 class NotFittedError(RuntimeError):
@@ -70,7 +64,7 @@ class Recommender:
     def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
         """Prediction for known pairs; a family with a shortcut has its own."""
         out = np.empty(len(user_codes))
-        for codes in _blocks(np.unique(user_codes), self.train_.n_items):
+        for codes in _lists.blocks(np.unique(user_codes), self.train_.n_items):
             rows = np.flatnonzero(np.isin(user_codes, codes))
             block = self._scores(codes)
             out[rows] = block[
@@ -187,23 +181,14 @@ class Recommender:
                 "model.fold_in(their ratings)"
             )
         lists = []
-        for block in _blocks(codes, self.train_.n_items):
+        for block in _lists.blocks(codes, self.train_.n_items):
             scores = self._scores(block)
             if exclude_seen:
                 seen = self.train_.csr[block]
                 rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
                 scores[rows, seen.indices] = -np.inf
             lists += [top_n(row, n) for row in scores]
-        return pd.DataFrame(
-            {
-                "user": np.repeat(pd.Series(asked), [len(best) for best, _ in lists]),
-                "item": self.train_.items.ids[
-                    _concat([best for best, _ in lists], int)
-                ],
-                "score": _concat([score for _, score in lists], float),
-                "rank": _concat([np.arange(1, len(b) + 1) for b, _ in lists], int),
-            }
-        ).reset_index(drop=True)
+        return _lists.frame(asked, self.train_.items.ids, lists)
 
     def similar_items(self, item: Any, n: int = 10) -> pd.DataFrame:
         """The n items most like this one.
@@ -318,23 +303,7 @@ class Recommender:
             The file written; an older one is replaced only once the new is whole.
         """
         self._require_fit()
-        path = Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-        arrays, plain = flatten(self._state())
-        header = {
-            "format": FORMAT,
-            "class": type(self).__name__,
-            "params": asdict(self),
-        }
-        arrays["header"] = np.array(json.dumps({**header, "plain": plain}))
-        part = path.with_name(path.name + ".part")
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-        return path
+        return _store.save(self, self._state(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -354,27 +323,16 @@ class Recommender:
         ValueError
             The file is not ours, from another version, or holds another class.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                arrays = {name: file[name] for name in file.files if name != "header"}
-            if header["format"] != FORMAT:
-                raise KeyError(header["format"])
-        except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(
-                f"{path} is not a model saved by this version of mfcourse "
-                f"({FORMAT}): {error}. Fit and save it again"
-            ) from error
+        name, params, state = _store.load(Path(path))
         package = importlib.import_module("mfcourse")
-        known = header["class"] in package.__all__
-        kind = getattr(package, header["class"]) if known else None
+        kind = getattr(package, name) if name in package.__all__ else None
         if not (isinstance(kind, type) and issubclass(kind, cls)):
             raise ValueError(
-                f"{path} holds a {header['class']}, expected a {cls.__name__}. "
+                f"{path} holds a {name}, expected a {cls.__name__}. "
                 "Recommender.load(path) takes any model"
             )
-        model = kind(**header["params"])
-        vars(model).update(unflatten(arrays, header["plain"]))
+        model = kind(**params)
+        vars(model).update(state)
         return model
 
     def _state(self) -> dict[str, Any]:
@@ -443,86 +401,3 @@ class FactorModel(Recommender):
         length = np.linalg.norm(V, axis=1)
         length[length == 0] = 1.0
         return V @ V[item_code] / (length * length[item_code])
-
-
-def top_n(score: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The n largest scores, best first; ties by position; −inf is left out.
-
-    Parameters
-    ----------
-    score : array of shape (n_items,)
-    n : int
-
-    Returns
-    -------
-    positions, scores : arrays of shape (at most n,)
-    """
-    if n < 1:
-        raise ValueError(f"n is the length of a list, at least 1; got {n}")
-    if n < len(score):  # only what can be in the list is sorted
-        nth = np.partition(score, len(score) - n)[len(score) - n]
-        candidates = np.flatnonzero((score >= nth) & (score > -np.inf))
-    else:
-        candidates = np.flatnonzero(score > -np.inf)
-    best = candidates[np.argsort(-score[candidates], kind="stable")[:n]]
-    return best, score[best]
-
-
-def check_number(
-    name: str, value: Any, *, low: float, kind: type | None = None, open: bool = False
-) -> None:
-    """Raise unless a hyper-parameter is a finite number of the right kind and size.
-
-    Parameters
-    ----------
-    name : str
-        Of the hyper-parameter, for the message.
-    value : number
-    low : float
-        Least value allowed.
-    kind : type, optional
-        ``int`` for whole numbers.
-    open : bool
-        ``low`` itself is not allowed.
-
-    Raises
-    ------
-    ValueError
-        It is not.
-    """
-    whole = kind is int
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    good = isinstance(value, kinds) and not isinstance(value, bool)
-    if not good or not np.isfinite(value) or value < low or (open and value == low):
-        sort = "a whole number" if whole else "a number"
-        more = "above" if open else "of at least"
-        raise ValueError(f"{name} must be {sort} {more} {low:g}; got {value!r}")
-
-
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise unless a hyper-parameter is one of its choices.
-
-    Parameters
-    ----------
-    name : str
-    value : object
-    choices : sequence of str
-
-    Raises
-    ------
-    ValueError
-        It is not.
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {list(choices)}; got {value!r}")
-
-
-def _blocks(codes: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
-    """Cut users into blocks whose scores fit in memory."""
-    step = max(1, BLOCK // max(1, n_items))
-    for start in range(0, len(codes), step):
-        yield codes[start : start + step]
-
-
-def _concat(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate([*parts, np.empty(0, dtype)]).astype(dtype)

@@ -29,7 +29,8 @@ import numpy as np
 import pandas as pd
 
 from mfcourse.interactions import Interactions
-from mfcourse.models.base import FactorModel, check_choice, check_number
+from mfcourse.models._check import check_choice, check_number
+from mfcourse.models.base import FactorModel
 
 
 class _NoFactors(FactorModel):
