@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 from mfcourse.interactions import Interactions
 from mfcourse.models._check import check_choice, check_number
@@ -156,8 +157,7 @@ def damped_mean(
         0 for a group without values.
     """
     weight = damping + np.bincount(code, minlength=size)
-    total = np.bincount(code, weights=value, minlength=size)
-    return np.divide(total, weight, out=np.zeros(size), where=weight > 0)
+    return _divide(np.bincount(code, weights=value, minlength=size), weight)
 
 
 def damped_biases(
@@ -180,15 +180,26 @@ def damped_biases(
     objective : array of shape (n_epochs,)
         After each pass; never rises.
     """
-    u, i = train.user_code, train.item_code
     mu = float(train.rating.mean())
-    rest = train.rating - mu
+    at, shape = (train.csr.indices, train.csr.indptr), train.csr.shape
+    rest = csr_matrix((train.rating - mu, *at), shape)
+    rated = csr_matrix((np.ones(train.n_ratings), *at), shape)
+    n_u = np.diff(rated.indptr)
+    weight_u = damping_user + n_u
+    weight_i = damping_item + np.bincount(train.item_code, minlength=train.n_items)
+    total_u = rest @ np.ones(train.n_items)  # Σ over Ω_u of r − μ
+    total_i = rest.T @ np.ones(train.n_users)
     b_u, b_i = np.zeros(train.n_users), np.zeros(train.n_items)
     objective = np.empty(n_epochs)
     for epoch in range(n_epochs):
-        b_i = damped_mean(i, rest - b_u[u], train.n_items, damping_item)
-        b_u = damped_mean(u, rest - b_i[i], train.n_users, damping_user)
-        error = rest - b_u[u] - b_i[i]
+        b_i = _divide(total_i - rated.T @ b_u, weight_i)
+        b_u = _divide(total_u - rated @ b_i, weight_u)
+        error = rest.data - np.repeat(b_u, n_u) - b_i[train.item_code]
         penalty = damping_user * b_u @ b_u + damping_item * b_i @ b_i
         objective[epoch] = error @ error + penalty
     return mu, b_u, b_i, objective
+
+
+def _divide(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """total / weight, and 0 where nothing was weighed."""
+    return np.divide(total, weight, out=np.zeros(len(total)), where=weight > 0)

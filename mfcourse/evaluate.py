@@ -1,0 +1,366 @@
+"""A fitted model and held-out ratings give metrics, each with an interval.
+
+An interval answers: how much could this figure change if other people had been asked?
+So whole users are drawn with replacement, with all their ratings (errors of one person
+hang together), 1,000 times; the middle 95 % of the figures is the interval. The fitted
+model is held fixed: what another training sample would change is not in it.
+
+Two models are compared on the same draws, so that what is hard for both cancels. Where
+more than two are compared, p-values are adjusted (Holm). Over folds, training sets
+overlap, and the t-test is corrected for that (Nadeau and Bengio).
+
+Relevant means a rating of at least ``relevant_at``. All items are ranked, never a
+sample of them. Users with nothing relevant to find are left out, and counted.
+
+References: C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
+Learning 52, 2003. S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
+Scandinavian Journal of Statistics 6(2), 1979. W. Krichene and S. Rendle, "On Sampled
+Metrics for Item Recommendation", KDD 2020 (why all items are ranked).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mfcourse import metrics, split
+
+CONFIDENCE = 0.95
+ERRORS = ("rmse", "mae")
+RANKED = ("precision", "recall", "ndcg", "map", "mrr")
+
+
+def ratings(
+    model: Any,
+    test: pd.DataFrame,
+    *,
+    clip: tuple[float, float] | None = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """RMSE and MAE on held-out ratings.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    test : DataFrame with columns ``user, item, rating``
+        Unknown users and items count too; the model predicts without what it lacks.
+    clip : (low, high), optional
+        Cut predictions to the range of the ratings.
+    n_boot : int
+        Draws of users.
+    seed : int
+
+    Returns
+    -------
+    DataFrame with index ``rmse, mae`` and columns ``value, low, high, ratings, users``
+    """
+    table = _errors(model, test, clip)
+    parts = [_parts(table, name) for name in ERRORS]
+    out = _intervals(ERRORS, parts, n_boot, seed)
+    return out.assign(ratings=len(test), users=len(table))
+
+
+def ranking(
+    model: Any,
+    test: pd.DataFrame,
+    *,
+    n: int = 10,
+    relevant_at: float = 4.0,
+    denominator: str = "all",
+    exclude_seen: bool = True,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Quality of each user's list of n items.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    test : DataFrame with columns ``user, item, rating``
+    n : int
+        Length of a list.
+    relevant_at : float
+        Least rating that counts as relevant.
+    denominator : {"all", "min"}
+        Of recall, as in ``metrics.recall``.
+    exclude_seen : bool
+        Leave training items out of the lists.
+    n_boot : int
+        Draws of users.
+    seed : int
+
+    Returns
+    -------
+    DataFrame with a row per metric
+        ``value, low, high``, and how many ``users`` it stands on; ``left_out`` users
+        have nothing relevant in the test frame, ``unknown`` ones are not in training.
+
+    Raises
+    ------
+    ValueError
+        No user has both a relevant item and training ratings.
+    """
+    table, counts = _lists(model, test, n, relevant_at, denominator, exclude_seen)
+    parts = [_parts(table, name) for name in RANKED]
+    out = _intervals([f"{name}@{n}" for name in RANKED], parts, n_boot, seed)
+    return out.assign(**counts)
+
+
+def compare(
+    models: Mapping[str, Any],
+    test: pd.DataFrame,
+    *,
+    metric: str = "rmse",
+    reference: str | None = None,
+    clip: tuple[float, float] | None = None,
+    relevant_at: float = 4.0,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Fitted models on the same held-out ratings, each against one of them.
+
+    Parameters
+    ----------
+    models : mapping of name to fitted Recommender
+    test : DataFrame with columns ``user, item, rating``
+    metric : str
+        ``rmse``, ``mae``, or ``precision``, ``recall``, ``ndcg``, ``map``, ``mrr`` with a
+        length: ``ndcg@10``.
+    reference : str, optional
+        Name of the model that the others are compared with; the first one.
+    clip, relevant_at
+        As for `ratings` and `ranking`.
+    n_boot : int
+        Draws of users, the same for all models.
+    seed : int
+
+    Returns
+    -------
+    DataFrame with a row per model
+        ``value, low, high``; ``difference`` from the reference with its interval
+        ``diff_low, diff_high``; ``p`` adjusted by Holm; ``verdict``: better, worse or
+        not distinguishable.
+    """
+    reference = _reference(models, reference)
+    parts = [
+        _parts(*_per_user(model, test, metric, clip, relevant_at))
+        for model in models.values()
+    ]
+    out = _intervals(models, parts, n_boot, seed)
+    draws = _draws(parts, n_boot, seed)
+    base = list(models).index(reference)
+    difference = draws - draws[:, [base]]
+    out["difference"] = out["value"] - out["value"].iloc[base]
+    out["diff_low"], out["diff_high"] = _middle(difference)
+    below, above = (difference <= 0).mean(axis=0), (difference >= 0).mean(axis=0)
+    p = np.clip(2 * np.minimum(below, above), 1 / n_boot, 1)
+    return _judge(out, p, base, metric)
+
+
+def cross_validate(
+    models: Mapping[str, Any],
+    frame: pd.DataFrame,
+    *,
+    n_folds: int = 5,
+    metric: str = "rmse",
+    reference: str | None = None,
+    clip: tuple[float, float] | None = None,
+    relevant_at: float = 4.0,
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Models fitted and scored on each fold, each against one of them.
+
+    Parameters
+    ----------
+    models : mapping of name to Recommender
+        Unfitted ones do; each fold fits a copy.
+    frame : DataFrame with columns ``user, item, rating``
+    n_folds : int
+    metric, reference, clip, relevant_at
+        As for `compare`.
+    seed : int
+        Of the folds.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    DataFrame with a row per model
+        ``value``, the mean over folds, and ``sd``; ``difference`` with the interval of
+        the corrected t-test ``diff_low, diff_high``; ``p`` by Holm; ``verdict``.
+    """
+    from scipy.stats import t
+    from tqdm.auto import tqdm
+
+    reference = _reference(models, reference)
+    jobs = [(f, name) for f in range(n_folds) for name in models]
+    folds = list(split.kfold(frame, n_folds, seed=seed))
+    scores = np.empty((n_folds, len(models)))
+    for f, name in tqdm(jobs, disable=not progress, desc="folds × models"):
+        train, test = folds[f]
+        model = dataclasses.replace(models[name]).fit(train)
+        part = _parts(*_per_user(model, test, metric, clip, relevant_at))
+        scores[f, list(models).index(name)] = _value(*part)
+    out = pd.DataFrame({"value": scores.mean(axis=0)}, index=list(models))
+    out["sd"] = scores.std(axis=0, ddof=1)
+    base = list(models).index(reference)
+    difference = scores - scores[:, [base]]
+    out["difference"] = difference.mean(axis=0)
+    share = 1 / n_folds + 1 / (n_folds - 1)  # the second: n_test / n_train
+    error = np.sqrt(share * difference.var(axis=0, ddof=1))
+    reach = t.ppf((1 + CONFIDENCE) / 2, n_folds - 1) * error
+    out["diff_low"], out["diff_high"] = (
+        out["difference"] - reach,
+        out["difference"] + reach,
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * t.sf(np.abs(out["difference"].to_numpy()) / error, n_folds - 1)
+    return _judge(out, np.nan_to_num(p, nan=1.0), base, metric)
+
+
+# ---- A value per user ----------------------------------------------------------------
+
+
+def _errors(
+    model: Any, test: pd.DataFrame, clip: tuple[float, float] | None
+) -> pd.DataFrame:
+    """Sums of squared and absolute errors of each user, and their number."""
+    error = test["rating"].to_numpy() - model.predict(test, clip=clip)
+    if not len(error):
+        raise ValueError("the test frame has no rows; expected held-out ratings")
+    sums = pd.DataFrame({"rmse": error**2, "mae": np.abs(error), "n": 1})
+    return sums.groupby(test["user"].to_numpy(), sort=False).sum()
+
+
+def _lists(
+    model: Any,
+    test: pd.DataFrame,
+    n: int,
+    relevant_at: float,
+    denominator: str = "all",
+    exclude_seen: bool = True,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Every ranking metric of each user, and how many users there are."""
+    relevant = test.loc[test["rating"] >= relevant_at, ["user", "item"]]
+    known = relevant["user"].isin(model.train_.users.ids)
+    n_relevant = relevant[known].groupby("user", sort=False).size()
+    users = n_relevant.index
+    counts = {
+        "users": len(users),
+        "left_out": test["user"].nunique() - relevant["user"].nunique(),
+        "unknown": relevant.loc[~known, "user"].nunique(),
+    }
+    if not len(users):
+        raise ValueError(
+            f"no user of the test frame has a rating of at least {relevant_at} and is "
+            f"known from training ({counts}). Lower relevant_at, or split otherwise"
+        )
+    lists = model.recommend(list(users), n=n, exclude_seen=exclude_seen)
+    found = lists.merge(relevant, on=["user", "item"])
+    hits = np.zeros((len(users), n), dtype=bool)
+    hits[users.get_indexer(found["user"]), found["rank"] - 1] = True
+    size = n_relevant.to_numpy()
+    values = {
+        "precision": metrics.precision(hits),
+        "recall": metrics.recall(hits, size, denominator),
+        "ndcg": metrics.ndcg(hits, size),
+        "map": metrics.average_precision(hits, size),
+        "mrr": metrics.reciprocal_rank(hits),
+        "n": np.ones(len(users)),
+    }
+    return pd.DataFrame(values, index=users), counts
+
+
+def _per_user(
+    model: Any,
+    test: pd.DataFrame,
+    metric: str,
+    clip: tuple[float, float] | None,
+    relevant_at: float,
+) -> tuple[pd.DataFrame, str]:
+    name, _, n = metric.partition("@")
+    if name in ERRORS and not n:
+        return _errors(model, test, clip), name
+    if name not in RANKED or not n.isdigit():
+        known = [*ERRORS, *(f"{m}@10" for m in RANKED)]
+        raise ValueError(f"metric must be like one of {known}; got {metric!r}")
+    return _lists(model, test, int(n), relevant_at)[0], name
+
+
+Part = tuple[np.ndarray, np.ndarray, bool]
+
+
+def _parts(table: pd.DataFrame, name: str) -> Part:
+    """A metric is Σ of one column over Σ of another, for RMSE under a root."""
+    return table[name].to_numpy(), table["n"].to_numpy(), name == "rmse"
+
+
+def _value(top: np.ndarray, bottom: np.ndarray, root: bool) -> float:
+    mean = top.sum() / bottom.sum()
+    return float(np.sqrt(mean) if root else mean)
+
+
+# ---- Draws of users ------------------------------------------------------------------
+
+
+def _draws(parts: list[Part], n_boot: int, seed: int) -> np.ndarray:
+    """Each metric on each draw of users, shape (n_boot, len(parts))."""
+    top = np.stack([t for t, _, _ in parts], axis=1)  # (n_users, len(parts))
+    bottom = np.stack([b for _, b, _ in parts], axis=1)
+    root = np.array([r for _, _, r in parts])
+    rng, m = np.random.default_rng(seed), len(top)
+    out = np.empty((n_boot, len(parts)))
+    for b in range(n_boot):
+        times = np.bincount(rng.integers(0, m, m), minlength=m).astype(np.float64)
+        out[b] = (times @ top) / (times @ bottom)
+    return np.where(root, np.sqrt(out), out)
+
+
+def _intervals(names: Any, parts: list[Part], n_boot: int, seed: int) -> pd.DataFrame:
+    low, high = _middle(_draws(parts, n_boot, seed))
+    if len(parts[0][0]) < 2:  # one user says nothing of others
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
+    value = [_value(*part) for part in parts]
+    return pd.DataFrame({"value": value, "low": low, "high": high}, index=list(names))
+
+
+def _middle(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+# ---- Verdicts ------------------------------------------------------------------------
+
+
+def _reference(models: Mapping[str, Any], reference: str | None) -> str:
+    names = list(models)
+    if len(names) < 2 or (reference is not None and reference not in names):
+        raise ValueError(
+            f"expected two or more models and a reference among them; got {names} and "
+            f"reference={reference!r}"
+        )
+    return names[0] if reference is None else reference
+
+
+def _judge(out: pd.DataFrame, p: np.ndarray, base: int, metric: str) -> pd.DataFrame:
+    """Adjust p-values (Holm) and put each difference in words."""
+    others = np.delete(np.arange(len(p)), base)
+    order = others[np.argsort(p[others], kind="stable")]
+    adjusted = np.full(len(p), np.nan)
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    lower_is_better = metric in ERRORS
+    better = (out["difference"].to_numpy() < 0) == lower_is_better
+    verdict = np.where(better, "better", "worse").astype(object)
+    verdict[~(adjusted < 1 - CONFIDENCE)] = "not distinguishable"
+    verdict[base] = "reference"
+    return out.assign(p=adjusted, verdict=verdict)

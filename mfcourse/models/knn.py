@@ -1,0 +1,443 @@
+"""Neighbourhood models: ask the most similar people, or look at similar items.
+
+A *row* is a user (UserKNNModel) or an item (ItemKNNModel). The similarity of rows a
+and b looks at the columns Ω_ab in which both have a rating, with x = values of a and
+y = values of b there:
+
+    cosine    Σ x y / √(Σ x² Σ y²)
+    pearson   the same of x − mean(x) and y − mean(y), means over Ω_ab
+    msd       1 / (1 + mean((x − y)²))
+
+It is 0 where |Ω_ab| < min_support, and is pulled to 0 where evidence is thin:
+s ← s |Ω_ab| / (|Ω_ab| + β). To predict row a in column c, let S be the n_neighbors most
+similar rows with a rating in c and s > 0 (ties go to the lower code; never a itself):
+
+    r̂_ac = center_ac + Σ_{b ∈ S} s_ab (r_bc − center_bc) / Σ_{b ∈ S} s_ab
+
+and center_ac alone where S is empty. The center is μ ("none"), the row's mean ("mean"),
+or μ + b_u + b_i ("baseline"). To rank rather than predict: ``normalize=False`` leaves
+the division out, and ``binary=True`` makes each rating a 1 and each missing one a 0, so
+that the cosine is |Ω_ab| / √(|Ω_a| |Ω_b|).
+
+No similarity matrix is stored. A row of it is computed when a prediction needs it, from
+the ratings that share a column with row a; all rows together take Σ_c |Ω_c|² steps.
+
+Symbols: Ω_a columns that row a has ratings in; Ω_c rows with a rating in column c; β
+shrinkage; μ, b_u, b_i as in ``baselines``.
+
+References: J. L. Herlocker, J. A. Konstan, A. Borchers and J. Riedl, "An Algorithmic
+Framework for Performing Collaborative Filtering", SIGIR 1999 (users). B. Sarwar,
+G. Karypis, J. Konstan and J. Riedl, "Item-Based Collaborative Filtering Recommendation
+Algorithms", WWW 2001 (items). Y. Koren, "Factor in the Neighbors: Scalable and Accurate
+Collaborative Filtering", ACM TKDD 4(1), 2010, section 2.2 (baseline, shrinkage).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from mfcourse.interactions import Interactions
+from mfcourse.models._check import check_choice, check_number
+from mfcourse.models._compiled import kernel, prange, use_fast
+from mfcourse.models.base import Recommender, top_n
+from mfcourse.models.baselines import damped_biases, damped_mean
+
+SIMILARITIES = ["cosine", "pearson", "msd"]
+DAMPING_USER, DAMPING_ITEM, N_EPOCHS = 15.0, 10.0, 10  # of center="baseline"
+
+Csr = tuple[np.ndarray, np.ndarray, np.ndarray]  # indptr, indices, data
+
+
+@dataclass(kw_only=True)
+class _KNNModel(Recommender):
+    n_neighbors: int = 40
+    similarity: str = "cosine"
+    center: str = "mean"
+    compare: str = "residuals"
+    shrinkage: float = 0.0
+    min_support: int = 1
+    normalize: bool = True
+    binary: bool = False
+    engine: str = "fast"
+
+    def _check(self) -> None:
+        check_number("n_neighbors", self.n_neighbors, low=1, kind=int)
+        check_choice("similarity", self.similarity, SIMILARITIES)
+        check_choice("center", self.center, ["none", "mean", "baseline"])
+        check_choice("compare", self.compare, ["residuals", "ratings"])
+        check_number("shrinkage", self.shrinkage, low=0)
+        check_number("min_support", self.min_support, low=1, kind=int)
+        check_choice("engine", self.engine, ["fast", "plain"])
+        if self.binary and (self.normalize or self.similarity != "cosine"):
+            raise ValueError(
+                "binary=True ranks by a sum of cosines; pass normalize=False and "
+                'similarity="cosine" with it'
+            )
+
+    @property
+    def _by_user(self) -> bool:
+        return isinstance(self, UserKNNModel)
+
+    def _fit(
+        self, train: Interactions, validation: pd.DataFrame | None, progress: bool
+    ) -> None:
+        vars(self).pop("_cache", None)
+        if self.binary or (self.center == "none" and not self.normalize):
+            return  # scores are plain sums: everything is measured from 0
+        if self.center == "baseline":
+            self.global_mean_, self.user_bias_, self.item_bias_, _ = damped_biases(
+                train, DAMPING_USER, DAMPING_ITEM, N_EPOCHS
+            )
+            return
+        self.global_mean_ = float(train.rating.mean())
+        rest = train.rating - self.global_mean_
+        if self.center == "mean" and self._by_user:
+            self.user_bias_ = damped_mean(train.user_code, rest, train.n_users, 0)
+        elif self.center == "mean":
+            self.item_bias_ = damped_mean(train.item_code, rest, train.n_items, 0)
+
+    def _center(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
+        return (
+            self.global_mean_
+            + self.user_bias_[user_codes]
+            + self.item_bias_[item_codes]
+        )
+
+    def _values(self, rating: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """What similarities compare: the ratings, or what is left over the center."""
+        raw = self.compare == "ratings" or self.center == "none"
+        return rating if raw and not self.binary else rest
+
+    def _tables(self) -> tuple[Csr, Csr, Csr]:
+        """Values by row and by column, rests by column; made from ``train_`` once."""
+        train = self.train_
+        if "_cache" not in vars(self) or self._cache[0] is not train:
+            center = self._center(train.user_code, train.item_code)
+            rest = np.ones(train.n_ratings) if self.binary else train.rating - center
+            value, csr = self._values(train.rating, rest), train.csr
+            at = csr_matrix((np.arange(csr.nnz), csr.indices, csr.indptr), csr.shape)
+            t = at.T.tocsr()  # its data: where each rating stands in user order
+            users = (csr.indptr, csr.indices, value), (csr.indptr, csr.indices, rest)
+            items = tuple((t.indptr, t.indices, d[t.data]) for d in (value, rest))
+            rows, columns = (users, items) if self._by_user else (items, users)
+            self._cache: tuple[Any, Any] = (train, (rows[0], *columns))
+        return self._cache[1]
+
+    def _sums(
+        self, A: Csr, C: Csr, L: Csr, row: np.ndarray, column: np.ndarray, own: bool
+    ) -> np.ndarray:
+        """What the neighbours add to the center of each (row of A, column of L)."""
+        order = np.argsort(row, kind="stable")
+        ends = np.flatnonzero(np.diff(row[order], append=-1)) + 1
+        group = np.concatenate([[0], ends])
+        target = row[order][group[:-1]]
+        predict = _predict if use_fast(self.engine) else _predict_plain
+        total, weight = predict(
+            A, C, L, target, group, column[order], self._kind(), self.n_neighbors, own
+        )
+        if self.normalize:
+            np.divide(total, weight, out=total, where=weight > 0)
+        out = np.empty(len(row))
+        out[order] = total
+        return out
+
+    def _kind(self) -> tuple[int, int, float, np.ndarray]:
+        """Number of the similarity, its two settings, and the ratings of each row."""
+        size = np.bincount(self._tables()[1][1], minlength=self._n_rows())
+        number = 3 if self.binary else SIMILARITIES.index(self.similarity)
+        return number, self.min_support, float(self.shrinkage), size
+
+    def _n_rows(self) -> int:
+        return self.train_.n_users if self._by_user else self.train_.n_items
+
+    def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
+        both = (user_codes, item_codes)
+        row, column = both if self._by_user else both[::-1]
+        center = self._center(user_codes, item_codes)
+        return center + self._sums(*self._tables(), row, column, own=True)
+
+    def _scores(self, user_codes: np.ndarray) -> np.ndarray:
+        n = self.train_.n_items
+        items = np.tile(np.arange(n), len(user_codes))
+        return self._pairs(np.repeat(user_codes, n), items).reshape(-1, n)
+
+    def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
+        A, C, L = self._tables()
+        items = np.arange(self.train_.n_items)
+        rest = rating - self.global_mean_ - self.item_bias_[item_codes]
+        damping = DAMPING_USER if self.center == "baseline" else 0.0
+        bias = 0.0
+        learned = self.center == "baseline" or (self.center == "mean" and self._by_user)
+        if learned and not self.binary and len(rest):
+            bias = rest.sum() / (damping + len(rest))
+        rest = np.ones(len(rest)) if self.binary else rest - bias
+        at = np.argsort(item_codes)
+        data = self._values(rating, rest) if self._by_user else rest
+        one = (
+            np.array([0, len(at)], C[0].dtype),
+            item_codes[at].astype(C[1].dtype),
+            data[at].astype(np.float64),
+        )
+        zeros = np.zeros_like(items)
+        if self._by_user:
+            total = self._sums(one, C, L, zeros, items, own=False)
+        else:
+            total = self._sums(A, C, one, items, zeros, own=True)
+        return self.global_mean_ + bias + self.item_bias_ + total
+
+    def _row(self, code: int) -> np.ndarray:
+        """Similarity of one row to all, 0 to itself, shape (n_rows,)."""
+        A, C, _ = self._tables()
+        similarity = _row if use_fast(self.engine) else _row_plain
+        s = similarity(A, C, code, self._kind())
+        s[code] = 0.0
+        return s
+
+    def neighbors(self, user: Any, item: Any) -> pd.DataFrame:
+        """Who, or what, a prediction rests on.
+
+        Parameters
+        ----------
+        user, item : raw ids
+
+        Returns
+        -------
+        DataFrame with columns ``user`` or ``item``, ``similarity, rating``
+            The neighbours S, most similar first, and their training ratings: of this
+            item (UserKNNModel), or by this user (ItemKNNModel).
+
+        Raises
+        ------
+        KeyError
+            The user or the item was not in training.
+        """
+        self._require_fit()
+        train = self.train_
+        u, i = int(train.users.codes([user])[0]), int(train.items.codes([item])[0])
+        if u < 0 or i < 0:
+            who = f"user {user!r}" if u < 0 else f"item {item!r}"
+            raise KeyError(f"{who} was not in training, so it has no neighbours")
+        row, column = (u, i) if self._by_user else (i, u)
+        matrix = train.csr_by_item if self._by_user else train.csr
+        rated = matrix[column]
+        s = np.full(self._n_rows(), -np.inf)
+        s[rated.indices] = self._row(row)[rated.indices]
+        s[s <= 0] = -np.inf
+        best, score = top_n(s, self.n_neighbors)
+        ids = (train.users if self._by_user else train.items).ids[best]
+        rating = rated.toarray()[0, best]
+        name = "user" if self._by_user else "item"
+        return pd.DataFrame({name: ids, "similarity": score, "rating": rating})
+
+
+@dataclass(kw_only=True)
+class UserKNNModel(_KNNModel):
+    """Predict from the most similar users who rated the item.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        At most this many neighbours.
+    similarity : {"cosine", "pearson", "msd"}
+    center : {"none", "mean", "baseline"}
+        What is taken from ratings before they are averaged, and put back.
+    compare : {"residuals", "ratings"}
+        What similarities look at: what is left over the center, or the ratings as given
+        (always these with ``center="none"``).
+    shrinkage : float
+        β: pulls similarities that rest on few shared columns to 0.
+    min_support : int
+        Fewer shared columns than this: similarity 0.
+    normalize : bool
+        Divide by the sum of similarities; a ranking score does without.
+    binary : bool
+        Each rating is a 1, a missing one a 0; needs ``normalize=False`` and cosine.
+    engine : {"fast", "plain"}
+        The compiled loops, or their twin in NumPy for small data.
+    """
+
+    def similar_users(self, user: Any, n: int = 10) -> pd.DataFrame:
+        """The n users most like this one.
+
+        Parameters
+        ----------
+        user : raw id
+        n : int
+
+        Returns
+        -------
+        DataFrame with columns ``user, score``
+            Best first, without the user themself.
+
+        Raises
+        ------
+        KeyError
+            The user was not in training.
+        """
+        self._require_fit()
+        code = int(self.train_.users.codes([user])[0])
+        if code < 0:
+            raise KeyError(f"user {user!r} was not in training, so nobody is like them")
+        score = self._row(code)
+        score[code] = -np.inf
+        best, score = top_n(score, n)
+        return pd.DataFrame({"user": self.train_.users.ids[best], "score": score})
+
+
+@dataclass(kw_only=True)
+class ItemKNNModel(_KNNModel):
+    """Predict from the most similar items that the user rated.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        At most this many neighbours.
+    similarity : {"cosine", "pearson", "msd"}
+    center : {"none", "mean", "baseline"}
+        What is taken from ratings before they are averaged, and put back.
+    compare : {"residuals", "ratings"}
+        What similarities look at: what is left over the center, or the ratings as given
+        (always these with ``center="none"``).
+    shrinkage : float
+        β: pulls similarities that rest on few shared columns to 0.
+    min_support : int
+        Fewer shared columns than this: similarity 0.
+    normalize : bool
+        Divide by the sum of similarities; a ranking score does without.
+    binary : bool
+        Each rating is a 1, a missing one a 0; needs ``normalize=False`` and cosine.
+    engine : {"fast", "plain"}
+        The compiled loops, or their twin in NumPy for small data.
+    """
+
+    def _similar_items(self, item_code: int) -> np.ndarray:
+        return self._row(item_code)
+
+
+# ---- Plain: the formula, on dense arrays where NaN is a hole -------------------------
+
+
+def _row_plain(A: Csr, C: Csr, a: int, kind: tuple) -> np.ndarray:
+    number, min_support, shrinkage, size = kind
+    R = np.full((len(size), len(C[0]) - 1), np.nan)  # (n_rows, n_columns)
+    R[C[1], np.repeat(np.arange(R.shape[1]), np.diff(C[0]))] = C[2]
+    row_a = np.full(R.shape[1], np.nan)
+    row_a[A[1][A[0][a] : A[0][a + 1]]] = A[2][A[0][a] : A[0][a + 1]]
+    s = np.zeros(len(R))
+    for b, row_b in enumerate(R):
+        shared = ~np.isnan(row_a) & ~np.isnan(row_b)
+        x, y, n = row_a[shared], row_b[shared], shared.sum()
+        if n < min_support:
+            continue
+        if number == 2:
+            s[b] = 1 / (1 + ((x - y) ** 2).mean())
+        elif number == 3:
+            s[b] = n / np.sqrt((~np.isnan(row_a)).sum() * size[b])
+        else:
+            xx, yy = (x**2).sum(), (y**2).sum()
+            if number == 1:
+                x, y = x - x.mean(), y - y.mean()
+            if (x**2).sum() > 1e-12 * xx and (y**2).sum() > 1e-12 * yy:
+                s[b] = (x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum())
+        s[b] *= n / (n + shrinkage)
+    return s
+
+
+def _predict_plain(
+    A: Csr, C: Csr, L: Csr, target: np.ndarray, group: np.ndarray, column: np.ndarray,
+    kind: tuple, n_neighbors: int, own: bool,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    total, weight = np.zeros(len(column)), np.zeros(len(column))
+    for g, a in enumerate(target):
+        s = _row_plain(A, C, a, kind)
+        if own:
+            s[a] = 0.0
+        for p in range(group[g], group[g + 1]):
+            at = slice(L[0][column[p]], L[0][column[p] + 1])
+            rows, rest = L[1][at], L[2][at]
+            best = np.argsort(-s[rows], kind="stable")[:n_neighbors]
+            best = best[s[rows[best]] > 0]
+            total[p] = s[rows[best]] @ rest[best]
+            weight[p] = s[rows[best]].sum()
+    return total, weight
+
+
+# ---- Fast: one pass over the ratings in shared columns -------------------------------
+
+
+@kernel
+def _row(A: Csr, C: Csr, a: int, kind: tuple) -> np.ndarray:
+    number, min_support, shrinkage, size = kind
+    sums = np.zeros((len(size), 6))  # per row b: |Ω_ab|, Σx, Σy, Σx², Σy², Σxy
+    for p in range(A[0][a], A[0][a + 1]):
+        x, c = A[2][p], A[1][p]
+        for q in range(C[0][c], C[0][c + 1]):
+            y, b = C[2][q], C[1][q]
+            sums[b, 0] += 1
+            sums[b, 1] += x
+            sums[b, 2] += y
+            sums[b, 3] += x * x
+            sums[b, 4] += y * y
+            sums[b, 5] += x * y
+    s = np.zeros(len(size))
+    for b in range(len(size)):
+        n, x, y, xx, yy, xy = sums[b]
+        if n < min_support:
+            continue
+        if number == 2:
+            s[b] = 1 / (1 + max(xx + yy - 2 * xy, 0.0) / n)
+        elif number == 3:
+            s[b] = n / np.sqrt((A[0][a + 1] - A[0][a]) * size[b])
+        else:
+            xx_least, yy_least = 1e-12 * xx, 1e-12 * yy
+            if number == 1:
+                xx, yy, xy = xx - x * x / n, yy - y * y / n, xy - x * y / n
+            if xx > xx_least and yy > yy_least:
+                s[b] = xy / np.sqrt(xx * yy)
+        s[b] *= n / (n + shrinkage)
+    return s
+
+
+@kernel
+def _neighbors(s: np.ndarray, rows: np.ndarray, rest: np.ndarray, k: int) -> tuple:
+    """Σ s·rest and Σ s over the k most similar of these rows with s > 0."""
+    least, ties = (
+        0.0,
+        len(rows),
+    )  # take what is above ``least``, and so many equal to it
+    if len(rows) > k:
+        ranked = np.sort(s[rows])[::-1]
+        if ranked[k - 1] > 0:
+            least = ranked[k - 1]
+            ties = k - np.searchsorted(-ranked, -least)
+    total = weight = 0.0
+    for j in range(len(rows)):
+        similar = s[rows[j]]
+        if similar > least or (similar == least and least > 0 and ties > 0):
+            ties -= similar == least
+            total += similar * rest[j]
+            weight += similar
+    return total, weight
+
+
+@kernel(parallel=True)
+def _predict(
+    A: Csr, C: Csr, L: Csr, target: np.ndarray, group: np.ndarray, column: np.ndarray,
+    kind: tuple, n_neighbors: int, own: bool,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    total, weight = np.zeros(len(column)), np.zeros(len(column))
+    for g in prange(len(target)):
+        s = _row(A, C, target[g], kind)
+        if own:
+            s[target[g]] = 0.0
+        for p in range(group[g], group[g + 1]):
+            first, last = L[0][column[p]], L[0][column[p] + 1]
+            total[p], weight[p] = _neighbors(
+                s, L[1][first:last], L[2][first:last], n_neighbors
+            )
+    return total, weight
