@@ -22,6 +22,11 @@ def top_n(score: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     positions, scores : arrays of shape (at most n,)
+
+    Raises
+    ------
+    ValueError
+        n is below 1.
     """
     if n < 1:
         raise ValueError(f"n is the length of a list, at least 1; got {n}")

@@ -1,0 +1,162 @@
+"""The command ``mfcourse``: one function a command, listed in ``_parser``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from mfcourse import doctor
+
+_COLOURS = {"ok": 32, "note": 33, "problem": 31}
+_CONDITIONS = {  # the README of each data set is what binds
+    "ml-latest-small-2016": "research; pass on under the same conditions",
+    "ml-latest-small": "research; pass on under the same conditions",
+    "lastfm-2k": "non-commercial use",
+}
+_MOVIELENS = "research; do not pass on"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Words after ``mfcourse``; those of the shell by default.
+
+    Returns
+    -------
+    int
+        Exit code: 0; 1 for a problem; 130 after Ctrl-C. A wrong word exits with 2.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what it cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("\nmfcourse: stopped", file=sys.stderr)
+        return 130
+    except ImportError as error:
+        return _fail(f"{error}. Run: mfcourse doctor")
+    except OSError as error:
+        return _fail(f"{error}. Check the folder and its rights")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mfcourse",
+        description="The tools of the course on matrix factorization.",
+        epilog="mfcourse COMMAND --help shows examples.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    doctor_ = _command(
+        commands,
+        "doctor",
+        _doctor,
+        "look at Python, packages, kernel, memory, disk and data",
+        "mfcourse doctor           a row a check, with a cure for each problem\n"
+        "mfcourse doctor --json    the same for a program\n"
+        "The exit code is 1 where there is a problem.",
+    )
+    doctor_.add_argument("--json", action="store_true", help="print JSON")
+    data = _command(
+        commands,
+        "data",
+        _list_data,
+        "list the data sets, or fetch one",
+        "mfcourse data                  which there are, and which are here\n"
+        "mfcourse data fetch ml-100k    download one into the cache folder\n"
+        "MFCOURSE_DATA=FOLDER mfcourse data    with another cache folder",
+    )
+    fetch = _command(
+        data.add_subparsers(metavar="fetch"),
+        "fetch",
+        _fetch,
+        "download a data set",
+        "mfcourse data fetch ml-100k\n"
+        "What is there already is checked, and not fetched again.",
+    )
+    fetch.add_argument("name", metavar="NAME", help="one that `mfcourse data` lists")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    does: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=does,
+        description=f"{does[0].upper()}{does[1:]}.",
+        epilog=f"examples:\n{examples}".replace("\n", "\n  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _fail(message: object) -> int:
+    print(f"mfcourse: {message}", file=sys.stderr)
+    return 1
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    width = max(map(len, doctor.CHECKS))
+    findings = []
+    for finding in doctor.examine():
+        findings.append(finding)
+        if not args.json:
+            state = _coloured(f"{finding.state:7}", finding.state)
+            print(f"{state}  {finding.name:{width}}  {finding.found}", flush=True)
+            if finding.cure:
+                print(f"{'':{7 + 2 + width}}  -> {finding.cure}", flush=True)
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    return int(any(finding.state == "problem" for finding in findings))
+
+
+def _coloured(text: str, state: str) -> str:
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\033[{_COLOURS[state]}m{text}\033[0m"
+
+
+def _list_data(args: argparse.Namespace) -> int:
+    from mfcourse import datasets
+
+    rows = [("NAME", "SIZE", "STATE", "CONDITIONS", "WHERE")]
+    for name in datasets.names():
+        size, state, where = "1 MB", "embedded", "in the package"
+        if name in datasets.SOURCES:
+            source, place = datasets.SOURCES[name], doctor.on_disk(name)
+            size, state = source.size, "here" if place else "to fetch"
+            where = str(place or source.url)
+        rows.append((name, size, state, _CONDITIONS.get(name, _MOVIELENS), where))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())
+    print(f"\nCache folder: {datasets.cache_folder()} (MFCOURSE_DATA names another)")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from mfcourse import datasets
+
+    if args.name == datasets.EMBEDDED:
+        print(f"{args.name} is embedded: datasets.load() reads it, nothing to fetch")
+        return 0
+    try:
+        print(datasets.fetch(args.name, progress=True))
+    except datasets.DatasetError as error:
+        return _fail(error)
+    return 0
