@@ -5,7 +5,7 @@ Every function gives the same frame: ``user, item, rating, timestamp`` with ids 
 the column ``timestamp`` is absent, and splits in time say so.
 
 ``load()`` needs no network. Every other data set is looked for as a folder or zip of
-its name in the cache folder, then downloaded; the SHA-256 of each zip is pinned here.
+its name in the cache folder, then downloaded; the hash of each zip is pinned here.
 """
 
 from __future__ import annotations
@@ -18,21 +18,34 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 GROUPLENS = "https://files.grouplens.org/datasets/"
 EMBEDDED = "ml-latest-small-2016"
-EMBEDDED_SHA256 = {
-    "ratings.csv.gz": "9e9350645bc18338f11be635a0b33b78a4b73409d6e6f0df3ff751ce4156087b",
-    "items.csv": "23860ed1aec6914b49b11dcca26c46bf0fb48b7532f9ed3829ae6ebd092719cf",
-}
+
+# Of the embedded files and of each zip; ml-32m is published with its MD5 alone.
+_HASHES = """
+ratings.csv.gz  sha256:9e9350645bc18338f11be635a0b33b78a4b73409d6e6f0df3ff751ce4156087b
+items.csv       sha256:23860ed1aec6914b49b11dcca26c46bf0fb48b7532f9ed3829ae6ebd092719cf
+ml-latest-small sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436
+ml-100k         sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229
+ml-1m           sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20
+ml-10m          sha256:813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862
+ml-20m          sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3
+ml-25m          sha256:8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa
+ml-32m          md5:d472be332d4daa821edc399621853b57
+lastfm-2k       sha256:6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c
+"""
+_HASH = dict(line.split() for line in _HASHES.strip().splitlines())
 
 
 class DatasetError(Exception):
@@ -45,97 +58,70 @@ class Source:
 
     Parameters
     ----------
-    url : str
-        Below the server's folder of data sets.
-    hash : str
-        Of the zip: ``sha256:…`` or ``md5:…``.
-    folder : str
-        Inside the zip.
+    name, size : str
+        What people call it; how much they download.
     ratings, items : str
         Names of the two files.
-    sep : str
-        Between their fields; csv files have a header.
+    sep, item_sep : str
+        Between the fields of each.
+    item_columns : str
+        Of the items, in order; ``_`` before those left out.
+    header : bool
+        The first line of both files names the columns.
     encoding : str
         Of the items.
-    size : str
-        For people.
+    columns : str
+        Of the ratings, in order.
+    folder : str
+        Inside the zip, where it is not the name.
+    server_folder : str
+        Below `GROUPLENS`, up to the name of the zip.
     """
 
-    url: str
-    hash: str
-    folder: str
+    name: str
+    size: str
     ratings: str = "ratings.csv"
     items: str = "movies.csv"
     sep: str = ","
-    encoding: str = "utf-8"
-    size: str = ""
+    item_sep: str = ","
+    item_columns: str = "item title genres"
+    header: bool = True
+    encoding: str = "utf8"
+    columns: str = "user item rating timestamp"
+    folder: str = ""
+    server_folder: str = "movielens/"
+
+    @property
+    def url(self) -> str:
+        """Address of the zip."""
+        return f"{GROUPLENS}{self.server_folder}{self.name}.zip"
+
+    @property
+    def hash(self) -> str:
+        """Hash of the zip: ``sha256:…`` or ``md5:…``."""
+        return _HASH[self.name]
 
 
-_ML, SHA = "movielens/", "sha256:"
-SOURCES = {
-    "ml-latest-small": Source(
-        _ML + "ml-latest-small.zip",
-        SHA + "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
-        "ml-latest-small/",
-        size="1 MB",
-    ),
-    "ml-100k": Source(
-        _ML + "ml-100k.zip",
-        SHA + "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
-        "ml-100k/",
-        "u.data",
-        "u.item",
-        "\t",
-        "latin-1",
-        "5 MB",
-    ),
-    "ml-1m": Source(
-        _ML + "ml-1m.zip",
-        SHA + "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-        "ml-1m/",
-        "ratings.dat",
-        "movies.dat",
-        "::",
-        "latin-1",
-        "6 MB",
-    ),
-    "ml-10m": Source(
-        _ML + "ml-10m.zip",
-        SHA + "813c411ccb6122564edfe752e7f80c4dcc5aa25fa94c93622f6877a7ba252862",
-        "ml-10M100K/",
-        "ratings.dat",
-        "movies.dat",
-        "::",
-        size="66 MB",
-    ),
-    "ml-20m": Source(
-        _ML + "ml-20m.zip",
-        SHA + "96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
-        "ml-20m/",
-        size="199 MB",
-    ),
-    "ml-25m": Source(
-        _ML + "ml-25m.zip",
-        SHA + "8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa",
-        "ml-25m/",
-        size="262 MB",
-    ),
-    "ml-32m": Source(
-        _ML + "ml-32m.zip",
-        "md5:d472be332d4daa821edc399621853b57",
-        "ml-32m/",
-        size="239 MB",
-    ),
-    "lastfm-2k": Source(
-        "hetrec2011/hetrec2011-lastfm-2k.zip",
-        SHA + "6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c",
-        "",
-        "user_artists.dat",
-        "artists.dat",
-        "\t",
-        size="3 MB",
-    ),
-}
+_GENRES_100K = (
+    "unknown Action Adventure Animation Children Comedy Crime Documentary Drama "
+    "Fantasy Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
+)
+_COLUMNS_100K = "item title _date _video _url " + _GENRES_100K
+_100K = ("u.data", "u.item", "\t", "|", _COLUMNS_100K, False, "latin-1")
+_DAT = ("ratings.dat", "movies.dat", "::", "::", "item title genres", False)
+_LASTFM = ("user_artists.dat", "artists.dat", "\t", "\t", "item title _url _picture")
+_SOURCES = [
+    Source("ml-latest-small", "1 MB"),
+    Source("ml-100k", "5 MB", *_100K),
+    Source("ml-1m", "6 MB", *_DAT, encoding="latin-1"),
+    Source("ml-10m", "66 MB", *_DAT, folder="ml-10M100K"),
+    Source("ml-20m", "199 MB"),
+    Source("ml-25m", "262 MB"),
+    Source("ml-32m", "239 MB"),
+    Source("lastfm-2k", "3 MB", *_LASTFM, columns="user item rating",
+           server_folder="hetrec2011/hetrec2011-"),
+]  # fmt: skip
+SOURCES = {source.name: source for source in _SOURCES}
 
 
 def names() -> list[str]:
@@ -168,18 +154,15 @@ def load(name: str = EMBEDDED, path: str | Path | None = None) -> pd.DataFrame:
     DatasetError
         The name is unknown, or the files could not be had or read.
     """
-    if name == EMBEDDED:
-        with _embedded("ratings.csv.gz") as file:
-            return _frame(
-                _parse(gzip.GzipFile(fileobj=file), "ratings.csv.gz", ",", _FOUR, 1)
-            )
+    if name == EMBEDDED and path is None:
+        with gzip.open(_embedded("ratings.csv.gz")) as file:
+            table = _Table(file, "ratings.csv.gz", _TYPES)
+            return _frame(table.read(), table.fail)
     source = _source(name)
-    columns = dict(_FOUR)
-    if name == "lastfm-2k":
-        del columns["timestamp"]
-    header = 1 if source.sep == "," or name == "lastfm-2k" else 0
-    with _member(name, source.ratings, path) as file:
-        return _frame(_parse(file, source.ratings, source.sep, columns, header))
+    columns = {column: _TYPES[column] for column in source.columns.split()}
+    with _member(source, source.ratings, path) as file:
+        table = _Table(file, source.ratings, columns, source.sep, source.header)
+        return _frame(table.read(), table.fail)
 
 
 def load_items(name: str = EMBEDDED, path: str | Path | None = None) -> pd.DataFrame:
@@ -203,15 +186,29 @@ def load_items(name: str = EMBEDDED, path: str | Path | None = None) -> pd.DataF
     DatasetError
         As for `load`.
     """
-    if name == EMBEDDED:
-        with _embedded("items.csv") as file:
-            items = pd.read_csv(file, dtype={"year": "Int64"}, encoding="utf-8")
+    if name == EMBEDDED and path is None:
+        items = pd.read_csv(_embedded("items.csv"), dtype={"year": "Int64"})
         return items.fillna({"genres": ""})
     source = _source(name)
-    with _member(name, source.items, path) as file:
-        rows = list(_item_rows(file, name, source))
-    items = pd.DataFrame(rows, columns=["item", "title", "year", "genres"])
-    return items.astype({"item": "int64", "year": "Int64"})
+    names = source.item_columns.split()
+    columns = {name: "skip" if name[0] == "_" else "string" for name in names}
+    columns["item"] = "int64"
+    layout = (columns, source.item_sep, source.header, source.item_sep == ",")
+    with _member(source, source.items, path) as file:
+        table = _Table(file, source.items, *layout, source.encoding)
+        items = table.read().to_pandas().assign(year=pd.NA)
+    if name == "lastfm-2k":
+        items["genres"] = ""
+    else:  # "Toy Story (1995)"; "(V)" marks a film made for video
+        pattern = r"^(.*?)\s*(?:\((\d{4})(?:[-–]\d{0,4})?\)(?: \(V\))?)?\s*$"
+        items[["title", "year"]] = items["title"].str.extract(pattern).to_numpy()
+    if name == "ml-100k":
+        genres = np.array(_GENRES_100K.split())
+        flags = items[genres].to_numpy() == "1"
+        items["genres"] = ["|".join(genres[row]) for row in flags]
+    items["year"] = pd.to_numeric(items["year"]).astype("Int64")
+    items["genres"] = items["genres"].replace("(no genres listed)", "")
+    return items[["item", "title", "year", "genres"]]
 
 
 def read(
@@ -227,49 +224,46 @@ def read(
     Parameters
     ----------
     path : path
-        A CSV file with a header line, or a ``.parquet`` file.
+        A CSV file in UTF-8 with a header line, or a ``.parquet`` file.
     user, item, rating : str
-        Names of the columns in your file.
+        Names of the columns in your file; others are left out.
     timestamp : str, optional
-        Column of Unix seconds, or of dates as text like 2015-03-09 18:30:00.
+        Column of Unix seconds, or of dates as text like 2015-03-09 18:30:00 (ISO 8601;
+        UTC unless they name a zone).
     sep : str, optional
         Between fields, such as ``","`` or ``"::"``; guessed from the header.
 
     Returns
     -------
     DataFrame with columns ``user, item, rating`` and perhaps ``timestamp``
+        Ids are int64 where each is a whole number, has no leading zero and fits; they
+        are text otherwise, as written but for spaces around them: 007 is not 7.
 
     Raises
     ------
     DatasetError
-        The file is missing, a column is not there, or a row cannot be read; the message
-        names the line.
+        The file is missing, a column is not there, a row cannot be read, a value is
+        missing, or a (user, item) pair occurs twice; the message names the line.
     """
+    import pyarrow as pa
+
     path = Path(path)
     if not path.is_file():
         raise DatasetError(
             f"there is no file {path}. Check the path: {path.absolute()}"
         )
-    want = {"user": user, "item": item, "rating": rating}
-    want |= {"timestamp": timestamp} if timestamp else {}
-    if path.suffix in (".parquet", ".pq"):
-        import pyarrow.parquet as parquet
-
-        _need_columns(path, want, parquet.read_schema(path).names)
-        table = parquet.read_table(path, columns=list(want.values()))
-        first_line = 1
-    else:
-        with _open_text(path) as file:
-            header = file.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
-        sep = sep or next((s for s in ("::", "\t", ";", "|", ",") if s in header), ",")
-        fields = [field.strip('" ') for field in header.split(sep)]
-        _need_columns(path, want, fields)
-        columns = {f: "float64" if f == rating else None for f in fields}
-        with _open_text(path) as file:
-            table = _parse(file, path.name, sep, columns, 1, list(want.values()))
-        first_line = 2
-    frame = table.rename_columns(list(want)).to_pandas()
-    return _own_frame(frame, path, first_line)
+    roles = {user: "user", item: "item", rating: "rating"}
+    roles |= {timestamp: "timestamp"} if timestamp else {}
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return _own_parquet(path, roles)
+        opener: Any = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rb") as file:
+            return _own_csv(file, path.name, roles, sep)
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise DatasetError(
+            f"{path} cannot be read: {error}. Is it whole, and what its name says?"
+        ) from error
 
 
 def fetch(name: str, progress: bool = True) -> Path:
@@ -293,48 +287,44 @@ def fetch(name: str, progress: bool = True) -> Path:
         No network, an expired certificate, a wrong hash, a full disk …
     """
     import pooch
-    import requests
 
-    source = _source(name)
-    url, file = GROUPLENS + source.url, f"{name}.zip"
-    by_hand = f"Download {url} in a browser and put it at {cache_folder() / file}"
+    source, cache = _source(name), cache_folder()
     try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=source.hash,
-                fname=file,
-                path=cache_folder(),
-                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=60),
-            )
+        zip_path = pooch.retrieve(
+            source.url,
+            known_hash=source.hash,
+            fname=f"{name}.zip",
+            path=cache,
+            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=60),
         )
-    except requests.exceptions.SSLError as error:
+    except (ValueError, OSError) as error:  # those of requests are OSErrors
         raise DatasetError(
-            f"the certificate of the server of {name} is not valid (this has happened "
-            f"before). {by_hand}; its hash is checked all the same"
+            f"{name} could not be fetched: {_why(error)}. Or download {source.url} in "
+            f"a browser and put it at {cache / name}.zip (its hash is checked all the "
+            "same). load() alone needs no network"
         ) from error
-    except requests.exceptions.HTTPError as error:
-        code = error.response.status_code if error.response is not None else error
-        raise DatasetError(
-            f"the server of {name} answered {code}. Try again later. {by_hand}"
-        ) from error
-    except requests.exceptions.RequestException as error:
-        raise DatasetError(
-            f"no connection to the server of {name}, or it broke off. Check the "
-            f"network and run this again. {by_hand}. load() alone needs none"
-        ) from error
-    except ValueError as error:
-        raise DatasetError(
-            f"what came for {name} is not the file expected ({error}). Perhaps a proxy "
-            f"answered, or the file changed. Nothing was kept. {by_hand}"
-        ) from error
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        why = "the disk is full" if full else f"it cannot be written: {error.strerror}"
-        raise DatasetError(
-            f"{name} was not kept in {cache_folder()}: {why}. Set MFCOURSE_DATA to a "
-            "folder with room"
-        ) from error
+    return Path(zip_path)
+
+
+def _why(error: Exception) -> str:
+    """Cause and cure of a failed download."""
+    import requests.exceptions as failed
+
+    if isinstance(error, failed.SSLError):
+        return "its server's certificate is not valid, perhaps expired (seen before)"
+    if isinstance(error, failed.HTTPError):
+        return f"its server answered {error}. Try again later"
+    if isinstance(error, failed.RequestException):
+        kind = type(error).__name__
+        return f"no connection, or it broke off ({kind}). Check the network, try again"
+    if isinstance(error, ValueError):  # pooch's, of the hash
+        return (
+            "what came is not the file expected, as its hash tells, and was not kept: "
+            "cut short, changed, or the answer of a proxy. Try again"
+        )
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    what = "the disk is full" if full else f"it cannot be written ({error})"
+    return f"{what}. Make room, or set MFCOURSE_DATA to a folder that has it"
 
 
 def cache_folder() -> Path:
@@ -345,7 +335,7 @@ def cache_folder() -> Path:
     Path
     """
     if folder := os.environ.get("MFCOURSE_DATA"):
-        return Path(folder)
+        return Path(folder).expanduser()
     import pooch
 
     return Path(pooch.os_cache("mfcourse"))
@@ -508,23 +498,25 @@ def _draw_pairs(
     """Distinct cells u·n + i, every user and item among them, in random order."""
     size = max(m, n)
     pair = np.arange(size) % m * n + rng.permutation(size) % n
-    if n_ratings * 4 > m * n:  # dense: weighted draw without replacement, exactly
-        key = rng.exponential(size=m * n) / np.tile(weight, m)
-        key[pair] = -1.0
-        return rng.permutation(np.argpartition(key, n_ratings - 1)[:n_ratings])
-    edge = np.cumsum(weight / weight.sum())
-    while len(pair) < n_ratings:  # sparse: draw, drop what is there already, repeat
+    if m * n < max(4 * n_ratings, 1 << 22):
+        # small or dense: weighted draw without replacement, exactly
+        key = rng.exponential(size=(m, n))
+        key /= weight
+        key.flat[pair] = -1.0  # the lowest keys win
+        return rng.permutation(np.argpartition(key, n_ratings - 1, None)[:n_ratings])
+    while len(pair) < n_ratings:  # draw, drop what is there already, repeat
         more = int(1.2 * (n_ratings - len(pair))) + 10
-        i = np.minimum(np.searchsorted(edge, rng.random(more)), n - 1)
-        drawn = rng.integers(0, m, more) * n + i
-        new = np.setdiff1d(drawn, pair)
-        pair = np.concatenate([pair, rng.permutation(new)[: n_ratings - len(pair)]])
+        free = m - np.bincount(pair % n, minlength=n)
+        edge = np.cumsum(weight * free)  # a full item is drawn no more
+        i = np.searchsorted(edge, rng.random(more) * edge[-1], side="right")
+        drawn = rng.integers(0, m, more) * n + np.minimum(i, n - 1)
+        pair = pd.unique(np.concatenate([pair, drawn]))[:n_ratings]
     return rng.permutation(pair)
 
 
 # ---- Files ---------------------------------------------------------------------------
 
-_FOUR: dict[str, str | None] = {
+_TYPES = {
     "user": "int64",
     "item": "int64",
     "rating": "float64",
@@ -534,242 +526,254 @@ _FOUR: dict[str, str | None] = {
 
 def _source(name: str) -> Source:
     if name not in SOURCES:
-        raise DatasetError(f"there is no data set {name!r}; there are {names()}")
+        raise DatasetError(
+            f"there is no data set {name!r} to download or to read from a path; there "
+            f"are {list(SOURCES)}. load() alone has {EMBEDDED}, read(path) your own"
+        )
     return SOURCES[name]
 
 
-@contextmanager
-def _embedded(file: str) -> Iterator[IO[bytes]]:
+def _embedded(file: str) -> io.BytesIO:
     """A file of the embedded edition, checked by its hash."""
-    here = Path(__file__).resolve().parent
-    path = next((f / file for f in (here / "data", here.parent / "data")
-                 if (f / file).is_file()), None)  # fmt: skip
-    if path is None:
+    here = Path(__file__).resolve().parent  # in a wheel, or in a checkout
+    paths = [folder / "data" / file for folder in (here, here.parent)]
+    content = next((path.read_bytes() for path in paths if path.is_file()), b"")
+    if _digest(io.BytesIO(content), _HASH[file]) != _HASH[file]:
         raise DatasetError(
-            f"the embedded file {file} is missing from this installation. Install the "
-            "course again, or git checkout data/"
+            f"the embedded file {file} is missing or changed (SHA-256 differs). "
+            f"Restore it: git checkout data/{file}, or install the course again"
         )
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != EMBEDDED_SHA256[file]:
-        raise DatasetError(
-            f"{path} is not the file that belongs there (SHA-256 differs): changed or "
-            f"damaged. Restore it: git checkout data/{file}, or install again"
-        )
-    yield io.BytesIO(content)
+    return io.BytesIO(content)
 
 
-@contextmanager
-def _member(name: str, file: str, path: str | Path | None) -> Iterator[IO[bytes]]:
+def _digest(file: Any, like: str) -> str:
+    """Hash of a file, written as ``like`` is: ``sha256:…`` or ``md5:…``."""
+    kind = like.split(":")[0]
+    return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def _member(source: Source, file: str, path: str | Path | None) -> IO[bytes]:
     """One file of a data set, from a folder or a checked zip."""
-    source = _source(name)
-    if path is not None:
-        place = Path(path)
-        if not place.exists():
-            raise DatasetError(f"there is nothing at {place}. Check the path")
-    else:
-        folder = cache_folder() / name
-        place = folder if folder.is_dir() else folder.with_name(name + ".zip")
-        if not place.exists():
-            place = fetch(name)
-    if place.is_dir():
-        inner = place / file
-        if not inner.is_file():
-            found = sorted(p.name for p in place.iterdir())[:12]
+    place = cache_folder() / source.name if path is None else Path(path)
+    if path is None and not place.is_dir():
+        place = place.with_name(f"{source.name}.zip")
+        place = place if place.exists() else fetch(source.name)
+    if not place.exists():
+        raise DatasetError(f"there is nothing at {place}. Check the path")
+    root: Any = place
+    if not place.is_dir():
+        with place.open("rb") as whole:
+            got = _digest(whole, source.hash)
+        if got != source.hash:
+            cause = "another edition" if zipfile.is_zipfile(place) else "no whole zip"
             raise DatasetError(
-                f"{place} has no {file}, which {name} needs; found {found}. Unpack the "
-                "zip again"
+                f"{place} is not the {source.name} expected ({got[:19]}…, expected "
+                f"{source.hash[:19]}…): probably {cause}. Delete it and try again; to "
+                "use it all the same, unpack it: load(name, path=folder)"
             )
-        with inner.open("rb") as opened:
-            yield opened
-        return
-    _check_zip(name, place, source.hash)
-    with zipfile.ZipFile(place) as archive:
-        try:
-            member = archive.open(source.folder + file)
-        except KeyError:
-            raise DatasetError(
-                f"{place} has no {source.folder + file}; found "
-                f"{archive.namelist()[:12]}. "
-                "It is not the zip of this data set"
-            ) from None
-        with member:
-            yield member
-
-
-def _check_zip(name: str, place: Path, known: str) -> None:
-    kind, expected = known.split(":")
-    with place.open("rb") as file:
-        got = hashlib.file_digest(file, kind).hexdigest()
-    if got != expected:
-        whole = zipfile.is_zipfile(place)
-        cause = "another edition" if whole else "broken off, so no whole zip"
+        root = zipfile.Path(place)
+    paths = [root / file, root / (source.folder or source.name) / file]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
         raise DatasetError(
-            f"{place} is not the {name} expected ({kind} {got[:12]}…, expected "
-            f"{expected[:12]}…): probably {cause}. Delete it and try again; to use "
-            "it all the same, unpack it and pass the folder: load(name, path=folder)"
+            f"{place} has no {file}, which {source.name} needs; found "
+            f"{sorted(path.name for path in root.iterdir())[:12]}. Is it another data "
+            "set? Download or unpack the zip again"
         )
+    return found.open("rb")
 
 
-def _parse(
-    file: Any,
-    where: str,
-    sep: str,
-    columns: dict[str, str | None],
-    header: int,
-    include: list[str] | None = None,
-) -> Any:
-    """CSV → pyarrow table; an unreadable row is named by its line."""
-    import pyarrow as pa
-    from pyarrow import csv as pacsv
+# What a field of each type looks like, to find the first that does not.
+_FIELDS = {
+    "int64": (r"\s*-?[0-9]{1,18}\s*", "a whole number"),
+    "float64": (r"\s*[-+]?([0-9]+\.?|[0-9]*\.[0-9]+)([eE][-+]?[0-9]+)?\s*", "a number"),
+    "string": ("[^\udc80-\udcff]*", "UTF-8 text"),
+}
 
-    types: dict[str, Any] = {c: pa.type_for_alias(t) for c, t in columns.items() if t}
-    convert: dict[str, Any] = {
-        "include_columns": include or list(columns),
-        "null_values": [""],
-    }
-    reader: dict[str, Any] = {
-        "column_names": list(columns),
-        "skip_rows": header,
-        "block_size": 1 << 24,
-    }
-    if sep == "::":  # pyarrow splits at one byte
-        file, sep = io.BytesIO(file.read().replace(b"::", b"\t")), "\t"
-    content = None
-    if not file.seekable():
-        content = file = io.BytesIO(file.read())
-    try:
-        table = pacsv.read_csv(
-            file,
-            read_options=pacsv.ReadOptions(**reader),
-            parse_options=pacsv.ParseOptions(delimiter=sep),
-            convert_options=pacsv.ConvertOptions(column_types=types, **convert),
+
+@dataclass
+class _Table:
+    """A text table: pyarrow reads it, and where a row is bad, csv finds its line.
+
+    ``columns`` maps names to pyarrow's types; "infer" asks it, "skip" leaves one out.
+    """
+
+    file: Any
+    where: str
+    columns: dict[str, str]
+    sep: str = ","
+    header: bool = True
+    quoted: bool = False
+    encoding: str = "utf8"
+
+    def read(self) -> Any:
+        """The pyarrow table."""
+        import pyarrow as pa
+        from pyarrow import csv as pacsv
+
+        if len(self.sep.encode()) > 1:  # pyarrow splits at one byte: take a rare one
+            content = self.file.read().replace(self.sep.encode(), b"\x1f")
+            self.file, self.sep = io.BytesIO(content), "\x1f"
+        kinds = {name: kind for name, kind in self.columns.items() if kind in _FIELDS}
+        reading = pacsv.ReadOptions(
+            column_names=[*self.columns], skip_rows=self.header, encoding=self.encoding
         )
-        if all(table[c].null_count == 0 for c in types if c in table.column_names):
-            return table
-        error: Exception | None = None
-    except pa.ArrowInvalid as caught:
-        error = caught
-    (content or file).seek(0)
-    line, why = _bad_line(content or file, sep, columns, header)
-    raise DatasetError(
-        f"{where}, line {line}: {why}. Mend or delete the line"
-    ) from error
-
-
-def _bad_line(
-    file: IO[bytes], sep: str, columns: dict[str, str | None], header: int
-) -> tuple[int, str]:
-    """The first line that is no row of these columns, and what is wrong with it."""
-    text = io.TextIOWrapper(
-        file, encoding="utf-8", errors="surrogateescape", newline=""
-    )
-    for number, fields in enumerate(csv.reader(text, delimiter=sep), 1):
-        if number <= header or not fields:
-            continue
-        if len(fields) != len(columns):
-            return number, f"expected {len(columns)} fields, found {len(fields)}"
-        for field, (name, kind) in zip(fields, columns.items(), strict=True):
-            try:
-                field.encode()
-                if kind:
-                    int(field) if kind == "int64" else float(field)
-            except UnicodeEncodeError:
-                return number, f"{name} is not UTF-8 text"
-            except ValueError:
-                return number, f"{name} should be a number, found {field!r}"
-    return 1, "the file is no table with these columns"
-
-
-def _frame(table: Any) -> pd.DataFrame:
-    return table.to_pandas(split_blocks=True, self_destruct=True)
-
-
-def _item_rows(file: IO[bytes], name: str, source: Source) -> Iterator[tuple]:
-    """(item, title, year, genres) of each line of an items file."""
-    text = io.TextIOWrapper(file, encoding=source.encoding, newline="")
-    genre_names = []
-    if name == "ml-100k":
-        genre_names = _GENRES_100K.split("|")
-    if source.sep == ",":
-        rows: Iterator[list[str]] = csv.reader(text)
-        next(rows, None)
-    else:
-        sep = "|" if name == "ml-100k" else source.sep
-        lines = (line.rstrip("\r\n") for line in text)
-        if name == "lastfm-2k":
-            next(lines, None)
-        rows = (line.split(sep) for line in lines if line)
-    for number, fields in enumerate(rows, 1):
+        parsing = pacsv.ParseOptions(
+            delimiter=self.sep,
+            quote_char='"' if self.quoted else False,
+            newlines_in_values=self.quoted,
+        )
+        converting = pacsv.ConvertOptions(
+            column_types={n: pa.type_for_alias(kind) for n, kind in kinds.items()},
+            include_columns=[n for n, kind in self.columns.items() if kind != "skip"],
+            null_values=[""],
+            strings_can_be_null=True,
+        )
         try:
-            item, title = int(fields[0]), fields[1]
-            if name == "lastfm-2k":
-                yield item, title, None, ""
-                continue
-            genres = fields[2]
-            if genre_names:
-                flags = fields[5:]
-                pairs = zip(genre_names, flags, strict=True)
-                genres = "|".join(g for g, flag in pairs if flag == "1")
-        except (IndexError, ValueError) as error:
+            table = pacsv.read_csv(self.file, reading, parsing, converting)
+        except pa.ArrowInvalid as error:
+            for line, fields in self._rows():
+                if why := self._wrong(fields):
+                    raise self._error(line, why) from error
+            raise DatasetError(f"{self.where} cannot be read: {error}") from error
+        if not table.num_rows:
+            raise DatasetError(f"{self.where} has no rows. Is it the whole file?")
+        return table
+
+    def fail(self, row: int, why: str) -> NoReturn:
+        """Raise the error that names the line of this row."""
+        line, fields = next(islice(self._rows(), row, None))
+        raise self._error(line, f"{why}: {fields}")
+
+    def _error(self, line: int, why: str) -> DatasetError:
+        return DatasetError(
+            f"{self.where}, line {line}: {why}. Mend or delete the line"
+        )
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Line and fields of each row; a blank line is none, a quoted one may go on."""
+        self.file.seek(0)
+        text = io.TextIOWrapper(self.file, self.encoding, "surrogateescape", newline="")
+        quoting: Any = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        rows, line = csv.reader(text, delimiter=self.sep, quoting=quoting), 1
+        try:
+            for fields in rows:
+                if fields and line > self.header:
+                    yield line, fields
+                line = rows.line_num + 1
+        except csv.Error as error:
+            raise self._error(line, f"{error}: is a quote left open?") from error
+        finally:
+            text.detach()  # the file is its opener's to close
+
+    def _wrong(self, fields: list[str]) -> str:
+        """What makes these fields no row of the table, or nothing."""
+        if len(fields) != len(self.columns):
+            return f"expected {len(self.columns)} fields, found {len(fields)}"
+        for field, (name, kind) in zip(fields, self.columns.items(), strict=True):
+            pattern, what = _FIELDS.get(kind, ("(?s:.*)", ""))
+            if not re.fullmatch(pattern, field):
+                return f"{name} should be {what}, found {field!r}"
+        return ""
+
+
+def _frame(table: Any, fail: Callable[[int, str], NoReturn]) -> pd.DataFrame:
+    """pyarrow table → frame of our own; the first row with a gap fails."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in table.column_names:
+        floats = pa.types.is_floating(table[name].type)
+        there = pc.is_finite(table[name]) if floats else pc.is_valid(table[name])
+        if not pc.all(there.fill_null(False)).as_py():
+            row = int(np.argmin(there.fill_null(False)))
+            fail(row, f"{name} is missing or no finite number")
+    whole = any(column.num_chunks == 1 for column in table.columns)
+    frame = table.to_pandas(split_blocks=True, self_destruct=True)
+    return frame.copy() if whole else frame  # what is not copied yet is read-only
+
+
+def _own_csv(file: Any, where: str, roles: dict[str, str], sep: str | None) -> Any:
+    head = file.readline().decode("utf-8-sig", "replace")
+    splits = {
+        s: _split(head, s) for s in ([sep] if sep else [",", "\t", ";", "|", "::"])
+    }
+    sep = max(splits, key=lambda s: (len(roles.keys() & splits[s]), len(splits[s])))
+    _need_columns(where, roles, splits[sep])
+    kinds = {"user": "string", "item": "string", "rating": "float64"}
+    kinds["timestamp"] = "infer"
+    names = [roles.get(field, f"column {n}") for n, field in enumerate(splits[sep], 1)]
+    file.seek(0)
+    columns = {name: kinds.get(name, "skip") for name in names}
+    table = _Table(file, where, columns, sep, quoted=True)
+    return _own_frame(table.read(), table.fail)
+
+
+def _own_parquet(path: Path, roles: dict[str, str]) -> pd.DataFrame:
+    import pyarrow.parquet as parquet
+
+    _need_columns(path.name, roles, parquet.read_schema(path).names)
+    table = parquet.read_table(path, columns=list(roles))
+
+    def fail(row: int, why: str) -> NoReturn:
+        found = table.slice(row, 1).to_pylist()
+        raise DatasetError(
+            f"{path.name}, row {row + 1}: {why}: {found}. Mend or drop it"
+        )
+
+    return _own_frame(table.rename_columns(list(roles.values())), fail)
+
+
+def _split(head: str, sep: str) -> list[str]:
+    if len(sep) > 1:
+        head, sep = head.replace(sep, "\x1f"), "\x1f"
+    return [field.strip() for field in next(csv.reader([head], delimiter=sep), [])]
+
+
+def _need_columns(where: str, roles: dict[str, str], found: list[str]) -> None:
+    for column, role in roles.items():
+        if found.count(column) != 1:
+            many = "no" if column not in found else "more than one"
             raise DatasetError(
-                f"{source.items}, row {number}: not an item of {name}: {fields[:3]}. "
-                "Unpack or download the zip again"
-            ) from error
-        match = re.search(r"\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*$", title)
-        year = int(match[1]) if match else None
-        title = title[: match.start()] if match else title.strip()
-        yield item, title, year, "" if "no genres" in genres else genres
-
-
-_GENRES_100K = (
-    "unknown|Action|Adventure|Animation|Children|Comedy|Crime|Documentary|Drama|Fantasy|"
-    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
-)
-
-
-def _open_text(path: Path) -> Any:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-
-
-def _need_columns(path: Path, want: dict[str, str], found: list[str]) -> None:
-    for role, column in want.items():
-        if column not in found:
-            raise DatasetError(
-                f"{path.name} has no column {column!r}; found {found}. Say which "
-                f'column holds it: read(path, {role}="…"), or pass sep='
+                f"{where} has {many} column {column!r}; found {found} in its first "
+                f'line. Say which column holds it: read(path, {role}="…"), or pass sep='
             )
 
 
-def _own_frame(frame: pd.DataFrame, path: Path, first_line: int) -> pd.DataFrame:
-    """Check a person's own rows; bring ids and times to the dtypes of all data sets."""
-    rating = pd.to_numeric(frame["rating"], errors="coerce").astype("float64")
-    bad = {c: frame[c].isna().to_numpy() for c in frame.columns}
-    bad["rating"] = ~np.isfinite(rating.to_numpy())
-    bad["the pair (user, item)"] = frame.duplicated(["user", "item"]).to_numpy()
-    for what, rows in bad.items():
-        if rows.any():
-            at = int(rows.argmax())
-            row = frame.iloc[at].to_dict()
-            twice = "pair" in what
-            raise DatasetError(
-                f"{path.name}, line {at + first_line}: {what} "
-                + (f"occurs a second time: {row}. Keep one of the rows" if twice else
-                   f"is missing or no finite number: {row}. Fill or delete the row")
-            )  # fmt: skip
-    for name in ("user", "item"):
-        whole = pd.api.types.is_integer_dtype(frame[name])
-        frame[name] = frame[name].astype("int64" if whole else "str")
-    frame["rating"] = rating
-    if "timestamp" in frame:
-        time = frame["timestamp"]
-        if not pd.api.types.is_numeric_dtype(time):
-            try:
-                time = pd.to_datetime(time, utc=True)
-            except (ValueError, TypeError) as error:
-                raise DatasetError(
-                    f"{path.name}: {error}. Times must be Unix seconds or dates like "
-                    "2015-03-09 18:30:00; leave timestamp= out to do without"
-                ) from error
-            time = time.astype("datetime64[s, UTC]").astype("int64")
-        frame["timestamp"] = time.astype("int64")
+def _own_frame(table: Any, fail: Callable[[int, str], NoReturn]) -> pd.DataFrame:
+    """Bring a person's own columns to the types of all data sets, and check them."""
+    columns = {"user": _ids(table["user"]), "item": _ids(table["item"])}
+    columns["rating"] = table["rating"].cast("float64")
+    if "timestamp" in table.column_names:
+        columns["timestamp"] = _seconds(table["timestamp"])
+    frame = _frame(type(table).from_pydict(columns), fail)
+    again = frame.duplicated(["user", "item"]).to_numpy()
+    if again.any():
+        fail(int(again.argmax()), "this pair of user and item occurs a second time")
     return frame
+
+
+def _ids(column: Any) -> Any:
+    """int64 where every id is written as int64 writes it, text otherwise."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    codes = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    text = pc.utf8_trim_whitespace(codes.dictionary.cast(pa.string()))
+    text = pc.if_else(pc.equal(text, ""), None, text)
+    if pc.all(pc.match_substring_regex(text, "^(0|-?[1-9][0-9]*)$")).as_py():
+        with suppress(pa.ArrowInvalid):  # beyond 2^63
+            text = text.cast(pa.int64())
+    return text.take(codes.indices)
+
+
+def _seconds(column: Any) -> Any:
+    """Unix seconds as int64; null where there is no time."""
+    import pyarrow as pa
+
+    time = column.to_pandas(date_as_object=False)
+    if pd.api.types.is_numeric_dtype(time):
+        time = np.floor(time.where(np.isfinite(time)))
+        return pa.array(time, from_pandas=True).cast(pa.int64())
+    time = pd.to_datetime(time, utc=True, format="ISO8601", errors="coerce")
+    return pa.array(time.dt.as_unit("s"), from_pandas=True).cast(pa.int64())

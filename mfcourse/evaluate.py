@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from mfcourse import metrics, split
+from mfcourse.interactions import check_columns, check_ratings, raise_duplicate
 
 CONFIDENCE = 0.95
 ERRORS = ("rmse", "mae")
@@ -62,7 +63,7 @@ def ratings(
     """
     table = _errors(model, test, clip)
     parts = [_parts(table, name) for name in ERRORS]
-    out = _intervals(ERRORS, parts, n_boot, seed)
+    out = _intervals(ERRORS, parts, _draws(parts, n_boot, seed))
     return out.assign(ratings=len(test), users=len(table))
 
 
@@ -109,7 +110,8 @@ def ranking(
     """
     table, counts = _lists(model, test, n, relevant_at, denominator, exclude_seen)
     parts = [_parts(table, name) for name in RANKED]
-    out = _intervals([f"{name}@{n}" for name in RANKED], parts, n_boot, seed)
+    names = [f"{name}@{n}" for name in RANKED]
+    out = _intervals(names, parts, _draws(parts, n_boot, seed))
     return out.assign(**counts)
 
 
@@ -131,8 +133,8 @@ def compare(
     models : mapping of name to fitted Recommender
     test : DataFrame with columns ``user, item, rating``
     metric : str
-        ``rmse``, ``mae``, or ``precision``, ``recall``, ``ndcg``, ``map``, ``mrr`` with a
-        length: ``ndcg@10``.
+        ``rmse``, ``mae``, or one of ``precision``, ``recall``, ``ndcg``, ``map`` and
+        ``mrr`` with a length: ``ndcg@10``.
     reference : str, optional
         Name of the model that the others are compared with; the first one.
     clip, relevant_at
@@ -147,19 +149,32 @@ def compare(
         ``value, low, high``; ``difference`` from the reference with its interval
         ``diff_low, diff_high``; ``p`` adjusted by Holm; ``verdict``: better, worse or
         not distinguishable.
+
+    Raises
+    ------
+    ValueError
+        An unknown metric or reference, fewer than two models, or models that know
+        different users.
     """
     reference = _reference(models, reference)
-    parts = [
-        _parts(*_per_user(model, test, metric, clip, relevant_at))
-        for model in models.values()
+    tables = [
+        _per_user(model, test, metric, clip, relevant_at) for model in models.values()
     ]
-    out = _intervals(models, parts, n_boot, seed)
+    for name, (table, _) in zip(models, tables, strict=True):
+        if not table.index.equals(tables[0][0].index):
+            raise ValueError(
+                f"{name!r} and {next(iter(models))!r} know different users of the test "
+                "frame. Fit all models on the same training ratings"
+            )
+    parts = [_parts(*table) for table in tables]
     draws = _draws(parts, n_boot, seed)
+    out = _intervals(models, parts, draws)
     base = list(models).index(reference)
     difference = draws - draws[:, [base]]
     out["difference"] = out["value"] - out["value"].iloc[base]
     out["diff_low"], out["diff_high"] = _middle(difference)
-    below, above = (difference <= 0).mean(axis=0), (difference >= 0).mean(axis=0)
+    # Counted by what is strictly on the other side: without an interval (NaN) p is 1.
+    below, above = 1 - (difference > 0).mean(axis=0), 1 - (difference < 0).mean(axis=0)
     p = np.clip(2 * np.minimum(below, above), 1 / n_boot, 1)
     return _judge(out, p, base, metric)
 
@@ -201,14 +216,14 @@ def cross_validate(
     from tqdm.auto import tqdm
 
     reference = _reference(models, reference)
-    jobs = [(f, name) for f in range(n_folds) for name in models]
-    folds = list(split.kfold(frame, n_folds, seed=seed))
+    folds = split.kfold(frame, n_folds, seed=seed)
     scores = np.empty((n_folds, len(models)))
-    for f, name in tqdm(jobs, disable=not progress, desc="folds × models"):
-        train, test = folds[f]
-        model = dataclasses.replace(models[name]).fit(train)
-        part = _parts(*_per_user(model, test, metric, clip, relevant_at))
-        scores[f, list(models).index(name)] = _value(*part)
+    bar = tqdm(folds, total=n_folds, disable=not progress, desc="folds")
+    for f, (train, test) in enumerate(bar):
+        for j, model in enumerate(models.values()):
+            fitted = dataclasses.replace(model).fit(train)
+            part = _parts(*_per_user(fitted, test, metric, clip, relevant_at))
+            scores[f, j] = _value(*part)
     out = pd.DataFrame({"value": scores.mean(axis=0)}, index=list(models))
     out["sd"] = scores.std(axis=0, ddof=1)
     base = list(models).index(reference)
@@ -217,10 +232,8 @@ def cross_validate(
     share = 1 / n_folds + 1 / (n_folds - 1)  # the second: n_test / n_train
     error = np.sqrt(share * difference.var(axis=0, ddof=1))
     reach = t.ppf((1 + CONFIDENCE) / 2, n_folds - 1) * error
-    out["diff_low"], out["diff_high"] = (
-        out["difference"] - reach,
-        out["difference"] + reach,
-    )
+    out["diff_low"] = out["difference"] - reach
+    out["diff_high"] = out["difference"] + reach
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * t.sf(np.abs(out["difference"].to_numpy()) / error, n_folds - 1)
     return _judge(out, np.nan_to_num(p, nan=1.0), base, metric)
@@ -229,13 +242,19 @@ def cross_validate(
 # ---- A value per user ----------------------------------------------------------------
 
 
+def _check(test: pd.DataFrame) -> None:
+    check_columns(test, "user", "item", "rating")
+    check_ratings(test)
+    if test.duplicated(["user", "item"]).any():
+        raise_duplicate(test)
+
+
 def _errors(
     model: Any, test: pd.DataFrame, clip: tuple[float, float] | None
 ) -> pd.DataFrame:
     """Sums of squared and absolute errors of each user, and their number."""
+    _check(test)
     error = test["rating"].to_numpy() - model.predict(test, clip=clip)
-    if not len(error):
-        raise ValueError("the test frame has no rows; expected held-out ratings")
     sums = pd.DataFrame({"rmse": error**2, "mae": np.abs(error), "n": 1})
     return sums.groupby(test["user"].to_numpy(), sort=False).sum()
 
@@ -249,6 +268,8 @@ def _lists(
     exclude_seen: bool = True,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Every ranking metric of each user, and how many users there are."""
+    _check(test)
+    model.recommend([], n=n)  # NotFittedError here, before ``train_`` is asked for
     relevant = test.loc[test["rating"] >= relevant_at, ["user", "item"]]
     known = relevant["user"].isin(model.train_.users.ids)
     n_relevant = relevant[known].groupby("user", sort=False).size()
@@ -312,22 +333,25 @@ def _value(top: np.ndarray, bottom: np.ndarray, root: bool) -> float:
 
 
 def _draws(parts: list[Part], n_boot: int, seed: int) -> np.ndarray:
-    """Each metric on each draw of users, shape (n_boot, len(parts))."""
+    """Each metric on each draw of users, shape (n_boot, len(parts)).
+
+    NaN where there is one user, who says nothing of others.
+    """
+    if n_boot < 1:
+        raise ValueError(f"n_boot is the number of draws, at least 1; got {n_boot}")
     top = np.stack([t for t, _, _ in parts], axis=1)  # (n_users, len(parts))
     bottom = np.stack([b for _, b, _ in parts], axis=1)
     root = np.array([r for _, _, r in parts])
     rng, m = np.random.default_rng(seed), len(top)
-    out = np.empty((n_boot, len(parts)))
-    for b in range(n_boot):
+    out = np.full((n_boot, len(parts)), np.nan)
+    for b in range(n_boot if m > 1 else 0):
         times = np.bincount(rng.integers(0, m, m), minlength=m).astype(np.float64)
         out[b] = (times @ top) / (times @ bottom)
     return np.where(root, np.sqrt(out), out)
 
 
-def _intervals(names: Any, parts: list[Part], n_boot: int, seed: int) -> pd.DataFrame:
-    low, high = _middle(_draws(parts, n_boot, seed))
-    if len(parts[0][0]) < 2:  # one user says nothing of others
-        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
+def _intervals(names: Any, parts: list[Part], draws: np.ndarray) -> pd.DataFrame:
+    low, high = _middle(draws)
     value = [_value(*part) for part in parts]
     return pd.DataFrame({"value": value, "low": low, "high": high}, index=list(names))
 

@@ -88,7 +88,6 @@ class Interactions:
         self.csr = coo_matrix((rating, (user_code, item_code)), shape=shape).tocsr()
         if self.csr.nnz < len(rating):  # scipy sums duplicates without a word
             raise_duplicate(ratings)
-        self.csr.sort_indices()
 
     @classmethod
     def from_parts(cls, users: IdMap, items: IdMap, csr: csr_matrix) -> Interactions:
@@ -211,7 +210,8 @@ def check_ratings(ratings: pd.DataFrame) -> None:
         if missing.any():
             raise ValueError(
                 f"column {name!r} is missing or infinite in {missing.sum()} row(s), "
-                f"first at row {int(missing.argmax())}. Drop them: frame.dropna()"
+                f"first at row {int(missing.argmax())}. Drop them: "
+                "frame.replace([np.inf, -np.inf], np.nan).dropna()"
             )
 
 
@@ -230,7 +230,7 @@ def raise_duplicate(ratings: pd.DataFrame) -> None:
     """
     again = ratings.duplicated(["user", "item"]).to_numpy()
     row = int(again.argmax())
-    user, item = ratings["user"].iloc[row], ratings["item"].iloc[row]
+    user, item = (ratings[c].iloc[[row]].tolist()[0] for c in ("user", "item"))
     raise ValueError(
         f"user {user!r} rated item {item!r} more than once (again at row {row}; "
         f"{int(again.sum())} such row(s)). Keep one a pair: "

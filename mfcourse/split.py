@@ -44,6 +44,11 @@ def random(
     Returns
     -------
     (train, test), or (train, validation, test) where ``validation`` is above 0
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``ratings`` is no frame with users and rows, or the shares are out of range.
     """
     _check(ratings)
     order = np.random.default_rng(seed).permutation(len(ratings))
@@ -59,8 +64,8 @@ def temporal(
     ----------
     ratings : DataFrame with columns ``user, item, rating, timestamp``
     test, validation : float
-        Shares of all ratings, in [0, 1), together below 1. Ties at the boundary are cut
-        in row order.
+        Shares of all ratings, in [0, 1), together below 1. Of two ratings at the same
+        time, the lower row counts as the later.
 
     Returns
     -------
@@ -72,14 +77,13 @@ def temporal(
         The frame has no timestamps.
     """
     _check(ratings, time=True)
-    order = np.argsort(-ratings["timestamp"].to_numpy(), kind="stable")
-    return _cut(ratings, order, test, validation, by_user=False)
+    return _cut(ratings, _latest_first(ratings), test, validation, by_user=False)
 
 
 def leave_last(
     ratings: pd.DataFrame, *, n: int = 1, validation: bool = False
 ) -> Frames:
-    """Hold back the last n ratings of each user.
+    """Hold back the last n ratings of each user; ties as in `temporal`.
 
     Parameters
     ----------
@@ -97,13 +101,12 @@ def leave_last(
     Raises
     ------
     ValueError
-        The frame has no timestamps.
+        The frame has no timestamps, or n is below 1.
     """
     _check(ratings, time=True)
     if n < 1:
         raise ValueError(f"n is the number of ratings held back per user; got {n}")
-    latest = np.argsort(-ratings["timestamp"].to_numpy(), kind="stable")
-    back, count = _rank_in_user(ratings, latest)
+    back, count = _rank_in_user(ratings, _latest_first(ratings))
     held = n * (2 if validation else 1)
     part = np.where(count > held, np.minimum(back // n, 2 if validation else 1), 9)
     if validation:
@@ -126,6 +129,11 @@ def kfold(
     Yields
     ------
     (train, test)
+
+    Raises
+    ------
+    ValueError
+        ``n_folds`` is out of range; raised at the call, not at the first fold.
     """
     _check(ratings)
     if not 2 <= n_folds <= len(ratings):
@@ -157,19 +165,24 @@ def _cut(
         rank = np.empty(len(ratings), dtype=np.int64)
         rank[order] = np.arange(len(ratings))
         count = np.full(len(ratings), len(ratings))
-    n_test = np.floor(test * count + 1e-9).astype(np.int64)
-    n_held = n_test + np.floor(validation * count + 1e-9).astype(np.int64)
+    # 1e-9: 0.29 · 100 is 28.999… in floating point; − 1: training keeps a row always
+    n_test = np.minimum(np.floor(test * count + 1e-9), count - 1)
+    n_held = np.minimum(n_test + np.floor(validation * count + 1e-9), count - 1)
     train, held = ratings[rank >= n_held], ratings[rank < n_test]
     if validation == 0:
         return train, held
     return train, ratings[(rank >= n_test) & (rank < n_held)], held
 
 
+def _latest_first(ratings: pd.DataFrame) -> np.ndarray:
+    return np.argsort(ratings["timestamp"].to_numpy(), kind="stable")[::-1]
+
+
 def _rank_in_user(
     ratings: pd.DataFrame, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each row's place among its user's rows in ``order``, and how many there are."""
-    user = pd.factorize(ratings["user"])[0]
+    user = pd.factorize(ratings["user"], use_na_sentinel=False)[0]
     by_user = order[np.argsort(user[order], kind="stable")]
     count = np.bincount(user)
     start = np.cumsum(count) - count
@@ -192,4 +205,9 @@ def _check(ratings: pd.DataFrame, time: bool = False) -> None:
         raise ValueError(
             "this split needs a column 'timestamp', and these ratings have none. "
             "Use split.random, or data with timestamps"
+        )
+    if time and ratings["timestamp"].isna().any():
+        raise ValueError(
+            f"{ratings['timestamp'].isna().sum()} row(s) have no timestamp. Drop them: "
+            "ratings.dropna(subset='timestamp')"
         )

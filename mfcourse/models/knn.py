@@ -108,6 +108,14 @@ class _KNNModel(Recommender):
             + self.item_bias_[item_codes]
         )
 
+    def _rest(self, rating: np.ndarray, center: np.ndarray) -> np.ndarray:
+        """What is left over the center; mere rounding is 0, lest it pass for taste."""
+        if self.binary:
+            return np.ones(len(rating))
+        rest = rating - center
+        rest[np.abs(rest) < 1e-12 * np.abs(self.train_.rating).max()] = 0.0
+        return rest
+
     def _values(self, rating: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """What similarities compare: the ratings, or what is left over the center."""
         raw = self.compare == "ratings" or self.center == "none"
@@ -118,33 +126,31 @@ class _KNNModel(Recommender):
         train = self.train_
         if "_cache" not in vars(self) or self._cache[0] is not train:
             center = self._center(train.user_code, train.item_code)
-            rest = np.ones(train.n_ratings) if self.binary else train.rating - center
+            rest = self._rest(train.rating, center)
             value, csr = self._values(train.rating, rest), train.csr
             at = csr_matrix((np.arange(csr.nnz), csr.indices, csr.indptr), csr.shape)
             t = at.T.tocsr()  # its data: where each rating stands in user order
-            users = (csr.indptr, csr.indices, value), (csr.indptr, csr.indices, rest)
+            users = tuple((at.indptr, at.indices, d) for d in (value, rest))
             items = tuple((t.indptr, t.indices, d[t.data]) for d in (value, rest))
             rows, columns = (users, items) if self._by_user else (items, users)
             self._cache: tuple[Any, Any] = (train, (rows[0], *columns))
         return self._cache[1]
 
     def _sums(
-        self, A: Csr, C: Csr, L: Csr, row: np.ndarray, column: np.ndarray, own: bool
-    ) -> np.ndarray:
-        """What the neighbours add to the center of each (row of A, column of L)."""
-        order = np.argsort(row, kind="stable")
-        ends = np.flatnonzero(np.diff(row[order], append=-1)) + 1
-        group = np.concatenate([[0], ends])
-        target = row[order][group[:-1]]
+        self, A: Csr, C: Csr, L: Csr, target: np.ndarray, group: np.ndarray,
+        column: np.ndarray, own: bool,
+    ) -> np.ndarray:  # fmt: skip
+        """What neighbours add to the center of each (row of A, column of L).
+
+        ``column[group[g] : group[g + 1]]`` belongs to row ``target[g]``.
+        """
         predict = _predict if use_fast(self.engine) else _predict_plain
         total, weight = predict(
-            A, C, L, target, group, column[order], self._kind(), self.n_neighbors, own
+            A, C, L, target, group, column, self._kind(), self.n_neighbors, own
         )
         if self.normalize:
             np.divide(total, weight, out=total, where=weight > 0)
-        out = np.empty(len(row))
-        out[order] = total
-        return out
+        return total
 
     def _kind(self) -> tuple[int, int, float, np.ndarray]:
         """Number of the similarity, its two settings, and the ratings of each row."""
@@ -158,36 +164,51 @@ class _KNNModel(Recommender):
     def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
         both = (user_codes, item_codes)
         row, column = both if self._by_user else both[::-1]
-        center = self._center(user_codes, item_codes)
-        return center + self._sums(*self._tables(), row, column, own=True)
+        order = np.argsort(row, kind="stable")
+        target, first = np.unique(row[order], return_index=True)
+        group = np.append(first, len(row))
+        out = self._center(user_codes, item_codes)
+        out[order] += self._sums(
+            *self._tables(), target, group, column[order], own=True
+        )
+        return out
 
     def _scores(self, user_codes: np.ndarray) -> np.ndarray:
-        n = self.train_.n_items
-        items = np.tile(np.arange(n), len(user_codes))
-        return self._pairs(np.repeat(user_codes, n), items).reshape(-1, n)
+        items = np.arange(self.train_.n_items)
+        row, column = user_codes, items
+        if not self._by_user:
+            row, column = column, row
+        group = np.arange(len(row) + 1) * len(column)
+        each = np.tile(column, len(row))
+        total = self._sums(*self._tables(), row, group, each, own=True)
+        total = total.reshape(len(row), -1)
+        center = self._center(user_codes[:, None], items)
+        return center + (total if self._by_user else total.T)
 
     def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
         A, C, L = self._tables()
-        items = np.arange(self.train_.n_items)
-        rest = rating - self.global_mean_ - self.item_bias_[item_codes]
+        n = self.train_.n_items
+        center = self.global_mean_ + self.item_bias_[item_codes]
         damping = DAMPING_USER if self.center == "baseline" else 0.0
         bias = 0.0
         learned = self.center == "baseline" or (self.center == "mean" and self._by_user)
-        if learned and not self.binary and len(rest):
-            bias = rest.sum() / (damping + len(rest))
-        rest = np.ones(len(rest)) if self.binary else rest - bias
+        if learned and not self.binary and len(rating):
+            bias = (rating - center).sum() / (damping + len(rating))
+        rest = self._rest(rating, center + bias)
         at = np.argsort(item_codes)
         data = self._values(rating, rest) if self._by_user else rest
         one = (
             np.array([0, len(at)], C[0].dtype),
             item_codes[at].astype(C[1].dtype),
-            data[at].astype(np.float64),
+            data[at],
         )
-        zeros = np.zeros_like(items)
+        zero, items = np.zeros(1, np.int64), np.arange(n)
         if self._by_user:
-            total = self._sums(one, C, L, zeros, items, own=False)
+            ends = np.array([0, n])
+            total = self._sums(one, C, L, zero, ends, items, own=False)
         else:
-            total = self._sums(A, C, one, items, zeros, own=True)
+            group = np.arange(n + 1)
+            total = self._sums(A, C, one, items, group, zero.repeat(n), own=True)
         return self.global_mean_ + bias + self.item_bias_ + total
 
     def _row(self, code: int) -> np.ndarray:
@@ -345,7 +366,7 @@ def _row_plain(A: Csr, C: Csr, a: int, kind: tuple) -> np.ndarray:
             if (x**2).sum() > 1e-12 * xx and (y**2).sum() > 1e-12 * yy:
                 s[b] = (x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum())
         s[b] *= n / (n + shrinkage)
-    return s
+    return np.round(s, 12)
 
 
 def _predict_plain(
@@ -399,29 +420,28 @@ def _row(A: Csr, C: Csr, a: int, kind: tuple) -> np.ndarray:
                 xx, yy, xy = xx - x * x / n, yy - y * y / n, xy - x * y / n
             if xx > xx_least and yy > yy_least:
                 s[b] = xy / np.sqrt(xx * yy)
-        s[b] *= n / (n + shrinkage)
+        s[b] = np.rint(1e12 * (s[b] * (n / (n + shrinkage)))) / 1e12
     return s
 
 
 @kernel
 def _neighbors(s: np.ndarray, rows: np.ndarray, rest: np.ndarray, k: int) -> tuple:
     """Σ s·rest and Σ s over the k most similar of these rows with s > 0."""
-    least, ties = (
-        0.0,
-        len(rows),
-    )  # take what is above ``least``, and so many equal to it
-    if len(rows) > k:
-        ranked = np.sort(s[rows])[::-1]
-        if ranked[k - 1] > 0:
-            least = ranked[k - 1]
-            ties = k - np.searchsorted(-ranked, -least)
-    total = weight = 0.0
+    all_fit, k, size = len(rows) <= k, min(k, len(rows)), 0
+    best, left = np.zeros(k), np.zeros(k)  # s and rest of the best so far, in order
     for j in range(len(rows)):
         similar = s[rows[j]]
-        if similar > least or (similar == least and least > 0 and ties > 0):
-            ties -= similar == least
-            total += similar * rest[j]
-            weight += similar
+        if similar > best[k - 1]:
+            i = min(size, k - 1)  # the place of the last one, which drops out
+            size = i + 1
+            while not all_fit and i > 0 and best[i - 1] < similar:  # ties: first stays
+                best[i], left[i] = best[i - 1], left[i - 1]
+                i -= 1
+            best[i], left[i] = similar, rest[j]
+    total = weight = 0.0
+    for i in range(size):
+        total += best[i] * left[i]
+        weight += best[i]
     return total, weight
 
 
