@@ -494,7 +494,7 @@ def lab(args: "list[str]") -> int:
 def test(args: "list[str]") -> int:
     setup(tests=True)
     pytest = [python(), "-m", "pytest"]
-    if args not in ([], ["--soak"]):
+    if set(args) - {"--soak", "--cov"}:
         return _become([*pytest, *args])
     code = 0
     for run in (

@@ -459,6 +459,11 @@ def planted(
     ratings : DataFrame with columns ``user, item, rating, timestamp``
         Ids 0 … m − 1 and 0 … n − 1, in random order; no pair twice.
     truth : Truth
+
+    Raises
+    ------
+    ValueError
+        A size or a share that cannot be.
     """
     for name, size in (("n_users", n_users), ("n_items", n_items)):
         if size < 1:

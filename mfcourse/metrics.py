@@ -98,6 +98,11 @@ def recall(
     Returns
     -------
     array of shape (n_users,)
+
+    Raises
+    ------
+    ValueError
+        Of the shapes, a count that is too small, or an unknown denominator.
     """
     hits, n_relevant = _both(hits, n_relevant)
     if denominator not in ("all", "min"):

@@ -37,7 +37,7 @@ metrics        →
 retrieval      →
 plots          →
 interactions   →
-evaluate       → metrics
+evaluate       → metrics split interactions
 models         → models/*
 models/_*      → interactions models/_*
 models/base    → interactions models/_* mfcourse

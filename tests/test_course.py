@@ -767,7 +767,7 @@ def test_lab_opens_the_start_page_and_passes_the_rest_on(course, became, capsys)
 
 
 @pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 2), (3, 4)])
-@pytest.mark.parametrize("more", [[], ["--soak"]])
+@pytest.mark.parametrize("more", [[], ["--soak"], ["--cov", "--soak"]])
 def test_test_runs_tests_and_notebooks(course, commands, monkeypatch, codes, more):
     runs, left = [], iter(codes)
 

@@ -570,8 +570,9 @@ def test_read_picks_columns_by_name_and_passes_others_over(tmp_path):
 
 def test_a_line_break_in_quotes_may_fall_between_two_blocks(tmp_path):
     n = 30_000  # 3 MB; pyarrow reads 1 MB at a time
+    review = "long,\n" * 15
     text = "user,review,item,rating\n" + "".join(
-        f'{row},"{"long,\n" * 15}",7,3.5\n' for row in range(n)
+        f'{row},"{review}",7,3.5\n' for row in range(n)
     )
     got = datasets.read(mine(tmp_path, text))
     assert got["user"].tolist() == list(range(n))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from functools import cache
 from itertools import permutations, product
@@ -19,6 +20,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 import mfcourse as mf
 from mfcourse import datasets, metrics, split
 from mfcourse.interactions import IdMap
+from mfcourse.models import _compiled
 from tests.conftest import random_ratings
 
 KINDS = {"user": mf.UserKNNModel, "item": mf.ItemKNNModel}
@@ -340,10 +342,12 @@ def test_without_neighbours_the_center_is_predicted(Model, engine, name):
 
 
 @pytest.mark.parametrize("engine", ["fast", "plain"])
-@pytest.mark.parametrize("level", [4.1, 0.0, -0.3])
+@pytest.mark.parametrize("level", [1.1, 0.0, -0.3])
 def test_who_rates_all_alike_is_like_nobody(ratings, engine, level):
-    # 4.1 − mean(4.1, 4.1, …) may be 1e-16: that is rounding, and no direction of taste.
-    dull = pd.DataFrame({"user": -1, "item": ratings["item"].unique(), "rating": level})
+    # 1.1 − mean(1.1, 1.1, …) is 2e-16 here: rounding, not a direction of taste.
+    # Seven items, not all: over all of theirs the residuals of others sum to 0.
+    items = ratings["item"].unique()[:7]
+    dull = pd.DataFrame({"user": -1, "item": items, "rating": level})
     both = pd.concat([ratings, dull])
     for similarity in ("cosine", "pearson"):
         model = mf.UserKNNModel(similarity=similarity, engine=engine).fit(both)
@@ -598,6 +602,23 @@ for model in (mf.UserKNNModel(), mf.ItemKNNModel(similarity="msd")):
     models = mf.UserKNNModel(), mf.ItemKNNModel(similarity="msd")
     for line, model in zip(done.stdout.splitlines(), models, strict=True):
         assert_close([float(v) for v in line.split()], model.fit(toy).predict(toy))
+
+
+def test_what_numba_would_compile_is_left_as_it_is_without_it(monkeypatch):
+    def double(x):
+        return 2 * x
+
+    assert _compiled.use_fast("fast")
+    monkeypatch.setattr(_compiled, "njit", None)
+    monkeypatch.setattr(_compiled, "_told", False)
+    assert _compiled.kernel(double) is double
+    assert _compiled.kernel(parallel=True)(double) is double
+    assert not _compiled.use_fast("plain")  # asked for: nothing to tell
+    with pytest.warns(UserWarning, match="numba is not installed"):
+        assert not _compiled.use_fast("fast")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not _compiled.use_fast("fast")
 
 
 def test_memory_does_not_grow_with_the_square_of_the_users():

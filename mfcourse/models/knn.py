@@ -42,15 +42,15 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from mfcourse.interactions import Interactions
+from mfcourse.models import _neighbors
 from mfcourse.models._check import check_choice, check_number
-from mfcourse.models._compiled import kernel, prange, use_fast
+from mfcourse.models._compiled import use_fast
+from mfcourse.models._neighbors import Csr, Kind
 from mfcourse.models.base import Recommender, top_n
 from mfcourse.models.baselines import damped_biases, damped_mean
 
 SIMILARITIES = ["cosine", "pearson", "msd"]
 DAMPING_USER, DAMPING_ITEM, N_EPOCHS = 15.0, 10.0, 10  # of center="baseline"
-
-Csr = tuple[np.ndarray, np.ndarray, np.ndarray]  # indptr, indices, data
 
 
 @dataclass(kw_only=True)
@@ -144,7 +144,8 @@ class _KNNModel(Recommender):
 
         ``column[group[g] : group[g + 1]]`` belongs to row ``target[g]``.
         """
-        predict = _predict if use_fast(self.engine) else _predict_plain
+        fast = use_fast(self.engine)
+        predict = _neighbors.predict if fast else _neighbors.predict_plain
         total, weight = predict(
             A, C, L, target, group, column, self._kind(), self.n_neighbors, own
         )
@@ -152,7 +153,7 @@ class _KNNModel(Recommender):
             np.divide(total, weight, out=total, where=weight > 0)
         return total
 
-    def _kind(self) -> tuple[int, int, float, np.ndarray]:
+    def _kind(self) -> Kind:
         """Number of the similarity, its two settings, and the ratings of each row."""
         size = np.bincount(self._tables()[1][1], minlength=self._n_rows())
         number = 3 if self.binary else SIMILARITIES.index(self.similarity)
@@ -214,7 +215,8 @@ class _KNNModel(Recommender):
     def _row(self, code: int) -> np.ndarray:
         """Similarity of one row to all, 0 to itself, shape (n_rows,)."""
         A, C, _ = self._tables()
-        similarity = _row if use_fast(self.engine) else _row_plain
+        fast = use_fast(self.engine)
+        similarity = _neighbors.similarity if fast else _neighbors.similarity_plain
         s = similarity(A, C, code, self._kind())
         s[code] = 0.0
         return s
@@ -338,126 +340,3 @@ class ItemKNNModel(_KNNModel):
 
     def _similar_items(self, item_code: int) -> np.ndarray:
         return self._row(item_code)
-
-
-# ---- Plain: the formula, on dense arrays where NaN is a hole -------------------------
-
-
-def _row_plain(A: Csr, C: Csr, a: int, kind: tuple) -> np.ndarray:
-    number, min_support, shrinkage, size = kind
-    R = np.full((len(size), len(C[0]) - 1), np.nan)  # (n_rows, n_columns)
-    R[C[1], np.repeat(np.arange(R.shape[1]), np.diff(C[0]))] = C[2]
-    row_a = np.full(R.shape[1], np.nan)
-    row_a[A[1][A[0][a] : A[0][a + 1]]] = A[2][A[0][a] : A[0][a + 1]]
-    s = np.zeros(len(R))
-    for b, row_b in enumerate(R):
-        shared = ~np.isnan(row_a) & ~np.isnan(row_b)
-        x, y, n = row_a[shared], row_b[shared], shared.sum()
-        if n < min_support:
-            continue
-        if number == 2:
-            s[b] = 1 / (1 + ((x - y) ** 2).mean())
-        elif number == 3:
-            s[b] = n / np.sqrt((~np.isnan(row_a)).sum() * size[b])
-        else:
-            xx, yy = (x**2).sum(), (y**2).sum()
-            if number == 1:
-                x, y = x - x.mean(), y - y.mean()
-            if (x**2).sum() > 1e-12 * xx and (y**2).sum() > 1e-12 * yy:
-                s[b] = (x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum())
-        s[b] *= n / (n + shrinkage)
-    return np.round(s, 12)
-
-
-def _predict_plain(
-    A: Csr, C: Csr, L: Csr, target: np.ndarray, group: np.ndarray, column: np.ndarray,
-    kind: tuple, n_neighbors: int, own: bool,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    total, weight = np.zeros(len(column)), np.zeros(len(column))
-    for g, a in enumerate(target):
-        s = _row_plain(A, C, a, kind)
-        if own:
-            s[a] = 0.0
-        for p in range(group[g], group[g + 1]):
-            at = slice(L[0][column[p]], L[0][column[p] + 1])
-            rows, rest = L[1][at], L[2][at]
-            best = np.argsort(-s[rows], kind="stable")[:n_neighbors]
-            best = best[s[rows[best]] > 0]
-            total[p] = s[rows[best]] @ rest[best]
-            weight[p] = s[rows[best]].sum()
-    return total, weight
-
-
-# ---- Fast: one pass over the ratings in shared columns -------------------------------
-
-
-@kernel
-def _row(A: Csr, C: Csr, a: int, kind: tuple) -> np.ndarray:
-    number, min_support, shrinkage, size = kind
-    sums = np.zeros((len(size), 6))  # per row b: |Ω_ab|, Σx, Σy, Σx², Σy², Σxy
-    for p in range(A[0][a], A[0][a + 1]):
-        x, c = A[2][p], A[1][p]
-        for q in range(C[0][c], C[0][c + 1]):
-            y, b = C[2][q], C[1][q]
-            sums[b, 0] += 1
-            sums[b, 1] += x
-            sums[b, 2] += y
-            sums[b, 3] += x * x
-            sums[b, 4] += y * y
-            sums[b, 5] += x * y
-    s = np.zeros(len(size))
-    for b in range(len(size)):
-        n, x, y, xx, yy, xy = sums[b]
-        if n < min_support:
-            continue
-        if number == 2:
-            s[b] = 1 / (1 + max(xx + yy - 2 * xy, 0.0) / n)
-        elif number == 3:
-            s[b] = n / np.sqrt((A[0][a + 1] - A[0][a]) * size[b])
-        else:
-            xx_least, yy_least = 1e-12 * xx, 1e-12 * yy
-            if number == 1:
-                xx, yy, xy = xx - x * x / n, yy - y * y / n, xy - x * y / n
-            if xx > xx_least and yy > yy_least:
-                s[b] = xy / np.sqrt(xx * yy)
-        s[b] = np.rint(1e12 * (s[b] * (n / (n + shrinkage)))) / 1e12
-    return s
-
-
-@kernel
-def _neighbors(s: np.ndarray, rows: np.ndarray, rest: np.ndarray, k: int) -> tuple:
-    """Σ s·rest and Σ s over the k most similar of these rows with s > 0."""
-    all_fit, k, size = len(rows) <= k, min(k, len(rows)), 0
-    best, left = np.zeros(k), np.zeros(k)  # s and rest of the best so far, in order
-    for j in range(len(rows)):
-        similar = s[rows[j]]
-        if similar > best[k - 1]:
-            i = min(size, k - 1)  # the place of the last one, which drops out
-            size = i + 1
-            while not all_fit and i > 0 and best[i - 1] < similar:  # ties: first stays
-                best[i], left[i] = best[i - 1], left[i - 1]
-                i -= 1
-            best[i], left[i] = similar, rest[j]
-    total = weight = 0.0
-    for i in range(size):
-        total += best[i] * left[i]
-        weight += best[i]
-    return total, weight
-
-
-@kernel(parallel=True)
-def _predict(
-    A: Csr, C: Csr, L: Csr, target: np.ndarray, group: np.ndarray, column: np.ndarray,
-    kind: tuple, n_neighbors: int, own: bool,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    total, weight = np.zeros(len(column)), np.zeros(len(column))
-    for g in prange(len(target)):
-        s = _row(A, C, target[g], kind)
-        if own:
-            s[target[g]] = 0.0
-        for p in range(group[g], group[g + 1]):
-            first, last = L[0][column[p]], L[0][column[p] + 1]
-            total[p], weight[p] = _neighbors(
-                s, L[1][first:last], L[2][first:last], n_neighbors
-            )
-    return total, weight
