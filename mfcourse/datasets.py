@@ -289,6 +289,7 @@ def fetch(name: str, progress: bool = True) -> Path:
     import pooch
 
     source, cache = _source(name), cache_folder()
+    pooch.get_logger().setLevel("WARNING")  # our own words are enough
     try:
         zip_path = pooch.retrieve(
             source.url,

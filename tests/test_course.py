@@ -344,7 +344,9 @@ def lock(course):
 def test_watch_keeps_the_output(course, lock):
     course._watch(script("print('fine')"), lock)
     with pytest.raises(course.CommandError, match=r"(?s)out\n.*No space left"):
-        course._watch(script("print('out'); raise OSError('No space left')"), lock)
+        course._watch(
+            script("print('out', flush=True); raise OSError('No space left')"), lock
+        )
     log = (course.ENV / "course.log").read_text()
     assert "fine\n" in log
     assert "No space left" in log

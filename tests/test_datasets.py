@@ -458,7 +458,8 @@ def test_a_cache_that_cannot_be_written(server, cache, monkeypatch):
 
 
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from mfcourse import datasets
 datasets.GROUPLENS, datasets._HASH["ml-100k"] = sys.argv[1:]
 print(datasets.fetch("ml-100k", progress=False))
@@ -571,9 +572,8 @@ def test_read_picks_columns_by_name_and_passes_others_over(tmp_path):
 def test_a_line_break_in_quotes_may_fall_between_two_blocks(tmp_path):
     n = 30_000  # 3 MB; pyarrow reads 1 MB at a time
     review = "long,\n" * 15
-    text = "user,review,item,rating\n" + "".join(
-        f'{row},"{review}",7,3.5\n' for row in range(n)
-    )
+    rows = [f'{row},"{review}",7,3.5\n' for row in range(n)]
+    text = "user,review,item,rating\n" + "".join(rows)
     got = datasets.read(mine(tmp_path, text))
     assert got["user"].tolist() == list(range(n))
     bad = f"{text}{n},,7,\n"
