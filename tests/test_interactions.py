@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mfcourse.interactions import IdMap, Interactions
 
-calm = settings(deadline=None, max_examples=60)  # a busy machine is no failure
+calm = settings(deadline=None, max_examples=40)  # a busy machine is no failure
 
 
 def frame(user, item, rating) -> pd.DataFrame:
