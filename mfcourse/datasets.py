@@ -633,7 +633,6 @@ class _Table:
             column_types={n: pa.type_for_alias(kind) for n, kind in kinds.items()},
             include_columns=[n for n, kind in self.columns.items() if kind != "skip"],
             null_values=[""],
-            strings_can_be_null=True,
         )
         try:
             table = pacsv.read_csv(self.file, reading, parsing, converting)

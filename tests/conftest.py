@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples each time, and no deadline: a busy machine is no failure.
+settings.register_profile("mfcourse", deadline=None, derandomize=True)
+settings.load_profile("mfcourse")
 
 
 def pytest_addoption(parser):

@@ -554,6 +554,9 @@ def test_read_parquet(tmp_path):
     MINE.assign(rating=[4, None, 1]).to_parquet(path)
     with pytest.raises(DatasetError, match=r"mine\.parquet, row 2: rating is missing"):
         datasets.read(path)
+    MINE.assign(user="ann").to_parquet(path)
+    with pytest.raises(DatasetError, match=r"row 2: .*second time: .*'item': 3"):
+        datasets.read(path)
     MINE.to_parquet(path)
     with pytest.raises(DatasetError, match=r"no column 'film'; found .*'item'"):
         datasets.read(path, item="film")
@@ -693,6 +696,7 @@ HEAD = "user,item,rating,timestamp\n"
         ("user,item,user,rating,timestamp\n1,2,3,4,5\n", "more than one column 'user'"),
     ],
 )
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_read_names_the_line(tmp_path, text, why):
     with pytest.raises(DatasetError, match=why):
         datasets.read(mine(tmp_path, text), **TIMED)

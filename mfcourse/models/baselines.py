@@ -195,8 +195,8 @@ def damped_biases(
         b_i = _divide(total_i - rated.T @ b_u, weight_i)
         b_u = _divide(total_u - rated @ b_i, weight_u)
         error = rest.data - np.repeat(b_u, n_u) - b_i[train.item_code]
-        penalty = damping_user * b_u @ b_u + damping_item * b_i @ b_i
-        objective[epoch] = error @ error + penalty
+        penalty = damping_user * (b_u**2).sum() + damping_item * (b_i**2).sum()
+        objective[epoch] = (error**2).sum() + penalty
     return mu, b_u, b_i, objective
 
 
