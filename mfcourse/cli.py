@@ -137,7 +137,7 @@ def _list_data(args: argparse.Namespace) -> int:
     for name in datasets.names():
         size, state, where = "1 MB", "embedded", "in the package"
         if name in datasets.SOURCES:
-            source, place = datasets.SOURCES[name], doctor.on_disk(name)
+            source, place = datasets.SOURCES[name], datasets.on_disk(name)
             size, state = source.size, "here" if place else "to fetch"
             where = str(place or source.url)
         rows.append((name, size, state, _CONDITIONS.get(name, _MOVIELENS), where))

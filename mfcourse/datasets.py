@@ -328,6 +328,24 @@ def _why(error: Exception) -> str:
     return f"{what}. Make room, or set MFCOURSE_DATA to a folder that has it"
 
 
+def on_disk(name: str) -> Path | None:
+    """Where a further data set lies in the cache folder.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`, not the embedded one.
+
+    Returns
+    -------
+    Path or None
+        The unpacked folder, else the zip, else nothing.
+    """
+    folder = cache_folder() / name
+    archive = cache_folder() / f"{name}.zip"
+    return folder if folder.is_dir() else archive if archive.exists() else None
+
+
 def cache_folder() -> Path:
     """Folder of downloaded data: ``MFCOURSE_DATA``, or the user's cache folder.
 
@@ -560,10 +578,7 @@ def _digest(file: Any, like: str) -> str:
 
 def _member(source: Source, file: str, path: str | Path | None) -> IO[bytes]:
     """One file of a data set, from a folder or a checked zip."""
-    place = cache_folder() / source.name if path is None else Path(path)
-    if path is None and not place.is_dir():
-        place = place.with_name(f"{source.name}.zip")
-        place = place if place.exists() else fetch(source.name)
+    place = on_disk(source.name) or fetch(source.name) if path is None else Path(path)
     if not place.exists():
         raise DatasetError(f"there is nothing at {place}. Check the path")
     root: Any = place

@@ -104,26 +104,6 @@ def course_folder() -> Path:
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 
-def on_disk(name: str) -> Path | None:
-    """Where a further data set lies in the cache folder.
-
-    Parameters
-    ----------
-    name : str
-        One of `datasets.names`.
-
-    Returns
-    -------
-    Path or None
-        The unpacked folder, else the zip, else nothing.
-    """
-    from mfcourse import datasets
-
-    folder = datasets.cache_folder() / name
-    places = (folder, folder.with_name(f"{name}.zip"))
-    return next((p for p in places if p.exists()), None)
-
-
 def check_python() -> Finding:
     """Is this Python one that the course supports?
 
@@ -385,7 +365,7 @@ def check_data() -> Finding:
         return Finding(
             "data", "problem", str(error), "git checkout data/, or reinstall"
         )
-    further = [name for name in datasets.SOURCES if on_disk(name)]
+    further = [name for name in datasets.SOURCES if datasets.on_disk(name)]
     found = f"{n_ratings:,} ratings of {n_items:,} items embedded, hashes right; "
     return Finding(
         "data", "ok", f"{found}in the cache folder: {', '.join(further) or 'none'}"
