@@ -29,6 +29,11 @@ _NAMES = {
     "BiasModel": "models.baselines",
     "UserKNNModel": "models.knn",
     "ItemKNNModel": "models.knn",
+    "SVDModel": "models.svd",
+    "NMFModel": "models.nmf",
+    "SGDModel": "models.sgd",
+    "SVDppModel": "models.svdpp",
+    "ALSModel": "models.als",
 }
 __all__ = [*_MODULES, *_NAMES]
 

@@ -52,6 +52,19 @@ class IdMap:
         """
         return self._index.get_indexer(pd.Index(raw)).astype(np.int64)
 
+    def extended(self, other: IdMap) -> IdMap:
+        """These ids, then those of another map that are not among them.
+
+        Parameters
+        ----------
+        other : IdMap
+
+        Returns
+        -------
+        IdMap
+        """
+        return IdMap(np.append(self.ids, other.ids[self.codes(other.ids) < 0]))
+
 
 class Interactions:
     """The observed ratings as a sparse matrix, users × items.
@@ -107,6 +120,37 @@ class Interactions:
         self = cls.__new__(cls)
         self.users, self.items, self.csr = users, items, csr
         return self
+
+    def updated(self, ratings: pd.DataFrame) -> tuple[Interactions, Interactions]:
+        """Add further ratings: known ids keep their codes, new ones come after.
+
+        Parameters
+        ----------
+        ratings : DataFrame with columns ``user, item, rating``
+            A pair that is known already gets its new rating.
+
+        Returns
+        -------
+        every, new : Interactions
+            All ratings, and the further ones alone, with the same codes.
+        """
+        more = Interactions(ratings)
+        users, items = self.users.extended(more.users), self.items.extended(more.items)
+        shape = len(users), len(items)
+        row = users.codes(more.users.ids)[more.user_code]
+        column = items.codes(more.items.ids)[more.item_code]
+        new = coo_matrix((more.rating, (row, column)), shape).tocsr()
+        again = np.isin(
+            self.user_code * shape[1] + self.item_code, row * shape[1] + column
+        )
+        row = np.append(self.user_code[~again], row)
+        column = np.append(self.item_code[~again], column)
+        rating = np.append(self.rating[~again], more.rating)
+        every = coo_matrix((rating, (row, column)), shape).tocsr()
+        every.sort_indices()
+        new.sort_indices()
+        new_alone = self.from_parts(users, items, new)
+        return self.from_parts(users, items, every), new_alone
 
     @property
     def n_users(self) -> int:

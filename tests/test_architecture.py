@@ -56,7 +56,7 @@ learn*         → learn models plots
 # Lines of code: not blank, no comment, no docstring. Raising one needs a line in
 # docs/decisions.md.
 CORE = ("datasets", "split", "interactions", "metrics", "evaluate", "models*")
-MODEL_LINES, CORE_LINES, ALL_LINES = 200, 2_000, 7_000
+MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_000, 7_000
 
 # The names of hyper-parameters; each may end in _user or _item.
 GLOSSARY = {
@@ -65,6 +65,14 @@ GLOSSARY = {
     "n_epochs",
     "reg",
     "lr",
+    "decay",
+    "init_sd",
+    "patience",
+    "weighted",
+    "solver",
+    "cg_steps",
+    "fill",
+    "order",
     "damping",
     "shrinkage",
     "alpha",
@@ -533,9 +541,9 @@ def test_a_file_or_package_that_outgrows_its_budget_is_seen():
     assert breaks_budget({"models/als": lines(201)}) == [
         "models/als has 201 lines of code, of 200"
     ]
-    core = {f"models/m{i}": lines(200) for i in range(10)} | {"metrics": lines(1)}
+    core = {f"models/m{i}": lines(200) for i in range(15)} | {"metrics": lines(1)}
     assert breaks_budget(core) == [
-        "datasets … evaluate, models has 2001 lines of code, of 2000"
+        "datasets … evaluate, models has 3001 lines of code, of 3000"
     ]
     assert breaks_budget({"plots": lines(7_001)}) == [
         "mfcourse has 7001 lines of code, of 7000"

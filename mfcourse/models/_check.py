@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -39,19 +40,61 @@ def check_number(
         raise ValueError(f"{name} must be {sort} {more} {low:g}; got {value!r}")
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise unless a hyper-parameter is one of its choices.
 
     Parameters
     ----------
     name : str
     value : object
-    choices : sequence of str
+    choices : sequence
 
     Raises
     ------
     ValueError
         It is not.
     """
-    if value not in choices:
+    if not isinstance(value, type(choices[0])) or value not in choices:
         raise ValueError(f"{name} must be one of {list(choices)}; got {value!r}")
+
+
+# What each hyper-parameter may be, whichever model it belongs to.
+NUMBERS: dict[str, dict[str, Any]] = {
+    "n_factors": {"low": 1, "kind": int},
+    "reg": {"low": 0},
+    "lr": {"low": 0, "open": True},
+    "decay": {"low": 0},
+    "n_epochs": {"low": 1, "kind": int},
+    "cg_steps": {"low": 1, "kind": int},
+    "init_sd": {"low": 0},
+    "patience": {"low": 1, "kind": int},
+    "seed": {"low": 0, "kind": int},
+}
+CHOICES: dict[str, list[Any]] = {
+    "center": ["biases", "mean", "none"],
+    "solver": ["cholesky", "cg"],
+    "weighted": [True, False],
+    "dtype": ["float64", "float32"],
+    "engine": ["fast", "plain"],
+}
+
+
+def check_fields(model: Any) -> None:
+    """Raise unless every hyper-parameter of a factor model makes sense.
+
+    Parameters
+    ----------
+    model : dataclass
+        Its fields have the names of the glossary; one without a rule is left alone.
+
+    Raises
+    ------
+    ValueError
+        One does not; names it, what was expected and what came.
+    """
+    for field in fields(model):
+        value = getattr(model, field.name)
+        if field.name in NUMBERS:
+            check_number(field.name, value, **NUMBERS[field.name])
+        elif field.name in CHOICES:
+            check_choice(field.name, value, CHOICES[field.name])

@@ -137,16 +137,20 @@ class Recommender:
         """
         self._require_fit()
         check_columns(pairs, "user", "item")
-        user_code = self.train_.users.codes(pairs["user"])
-        item_code = self.train_.items.codes(pairs["item"])
-        # Code −1 picks the 0 put at the end: the only place where unknown ids are met.
+        users, items = self.train_.users, self.train_.items
+        out = self._predict(users.codes(pairs["user"]), items.codes(pairs["item"]))
+        return out if clip is None else np.clip(out, *clip)
+
+    def _predict(self, user_code: np.ndarray, item_code: np.ndarray) -> np.ndarray:
+        """Prediction for codes; −1, an unknown id, is met here and nowhere else."""
+        # Code −1 picks the 0 put at the end.
         bias_u = np.append(self.user_bias_, 0.0)[user_code]
         bias_i = np.append(self.item_bias_, 0.0)[item_code]
         out = self.global_mean_ + bias_u + bias_i
         known = (user_code >= 0) & (item_code >= 0)
         if known.any():
             out[known] = self._pairs(user_code[known], item_code[known])
-        return out if clip is None else np.clip(out, *clip)
+        return out
 
     def recommend(
         self, users: Any, n: int = 10, exclude_seen: bool = True
@@ -358,15 +362,20 @@ class FactorModel(Recommender):
     user_factors_: np.ndarray
     item_factors_: np.ndarray
 
+    @property
+    def _level(self) -> float:
+        """μ, or 0 where factors hold the mean themselves: μ is then for strangers."""
+        return 0.0 if getattr(self, "center", "") == "none" else self.global_mean_
+
     def _scores(self, user_codes: np.ndarray) -> np.ndarray:
         bias = self.user_bias_[user_codes][:, None] + self.item_bias_
         U = self.user_factors_[user_codes]  # (len(user_codes), k)
-        return self.global_mean_ + bias + U @ self.item_factors_.T
+        return self._level + bias + U @ self.item_factors_.T
 
     def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
         bias = self.user_bias_[user_codes] + self.item_bias_[item_codes]
         U, V = self.user_factors_[user_codes], self.item_factors_[item_codes]
-        return self.global_mean_ + bias + np.einsum("pk,pk->p", U, V)
+        return self._level + bias + np.einsum("pk,pk->p", U, V)
 
     def fold_in_user(self, ratings: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Bias and factors of a new user, by the row solve of training.
@@ -392,12 +401,11 @@ class FactorModel(Recommender):
 
     def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
         bias, row = self._solve_user(item_codes, rating)
-        return self.global_mean_ + bias + self.item_bias_ + self.item_factors_ @ row
+        return self._level + bias + self.item_bias_ + self.item_factors_ @ row
 
     def _similar_items(self, item_code: int) -> np.ndarray:
         V = self.item_factors_
         if V.shape[1] == 0:
             return super()._similar_items(item_code)
-        length = np.linalg.norm(V, axis=1)
-        length[length == 0] = 1.0
+        length = np.maximum(np.linalg.norm(V, axis=1), 1e-150)
         return V @ V[item_code] / (length * length[item_code])

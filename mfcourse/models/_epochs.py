@@ -1,0 +1,107 @@
+"""Learning in epochs: what was learned on the way, when to stop, and when it broke."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def learn(
+    model: Any,
+    epoch: Callable[[int], tuple[float, float]],
+    validation: pd.DataFrame | None,
+    progress: bool,
+) -> None:
+    """Run a model's epochs and keep its ``history_``, a row an epoch.
+
+    With a validation frame, learning stops once ``model.patience`` epochs in a row
+    brought no smaller validation error, and what the best epoch had learned is put
+    back; ``best_epoch_`` says which that was.
+
+    Parameters
+    ----------
+    model : Recommender
+        Has ``n_epochs`` and ``patience``; its learned arrays change in place or are
+        set anew.
+    epoch : callable
+        Runs epoch number t, from 1; returns the objective and the sum of squared
+        training errors after it.
+    validation : DataFrame with columns ``user, item, rating``, optional
+    progress : bool
+        Show a bar with the errors.
+
+    Raises
+    ------
+    FloatingPointError
+        The model diverged; names the epoch, as `check_progress` says.
+    """
+    from tqdm import tqdm  # tqdm.auto warns where ipywidgets is missing
+
+    train, rows = model.train_, []
+    if validation is not None:
+        user_code = train.users.codes(validation["user"])
+        item_code = train.items.codes(validation["item"])
+        rating = validation["rating"].to_numpy(np.float64)
+    best, best_error, best_state = 0, np.inf, {}
+    name = type(model).__name__.removesuffix("Model")
+    bar = tqdm(range(1, model.n_epochs + 1), desc=name, disable=not progress)
+    for t in bar:
+        start = time.perf_counter()
+        objective, squares = epoch(t)
+        seconds = time.perf_counter() - start
+        rmse = float(np.sqrt(squares / train.n_ratings))
+        check_progress(model, t, squares if np.isfinite(objective) else np.inf, train)
+        row = {"epoch": t, "objective": objective, "train_rmse": rmse}
+        if validation is not None:
+            error = rating - model._predict(user_code, item_code)
+            row["validation_rmse"] = float(np.sqrt((error**2).mean()))
+            if row["validation_rmse"] < best_error:
+                best, best_error = t, row["validation_rmse"]
+                best_state = _copy(model)
+        rows.append({**row, "seconds": seconds})
+        bar.set_postfix({k: f"{v:.4f}" for k, v in row.items() if k.endswith("rmse")})
+        if best and t - best >= model.patience:
+            break
+    bar.close()
+    vars(model).update(best_state)
+    model.best_epoch_ = best or len(rows)
+    model.history_ = pd.DataFrame(rows)
+
+
+def _copy(model: Any) -> dict[str, np.ndarray]:
+    """The arrays that a model has learned so far, copied."""
+    state = model._state()
+    return {k: v.copy() for k, v in state.items() if isinstance(v, np.ndarray)}
+
+
+def check_progress(model: Any, t: int, squares: float, train: Any) -> None:
+    """Raise if a model diverged: an error a hundred times the largest rating.
+
+    Parameters
+    ----------
+    model : Recommender
+    t : int
+        Number of the epoch.
+    squares : float
+        Sum of squared training errors after it.
+    train : Interactions
+        The ratings of the epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        It did; names the epoch and the cure.
+    """
+    largest = max(1.0, abs(train.rating.max()), abs(train.rating.min()))
+    rmse = np.sqrt(squares / train.n_ratings)
+    if not rmse < 100 * largest:
+        lr = getattr(model, "lr", None)
+        cure = f"Lower lr, now {lr:g}" if lr else "Raise reg"
+        raise FloatingPointError(
+            f"{type(model).__name__} diverged in epoch {t}: each step overshoots and "
+            f"the training error is {rmse:.3g}. {cure}"
+        )
