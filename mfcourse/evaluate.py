@@ -213,7 +213,7 @@ def cross_validate(
         the corrected t-test ``diff_low, diff_high``; ``p`` by Holm; ``verdict``.
     """
     from scipy.stats import t
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     reference = _reference(models, reference)
     folds = split.kfold(frame, n_folds, seed=seed)

@@ -315,17 +315,21 @@ def test_two_runs_give_the_same_bits(name, ratings, sparse):
     assert_same_bits(replace(model).fit(ratings), replace(model).fit(ratings))
 
 
-def test_one_thread_and_all_threads_give_the_same_bits():
-    ratings = random_ratings(900, 400, 9_000)
+@pytest.mark.parametrize(
+    ("engine", "n_factors", "size"),
+    [("fast", 40, (2_000, 1_500, 30_000)), ("plain", 9, (300, 200, 6_000))],
+)
+def test_one_thread_and_all_threads_give_the_same_bits(engine, n_factors, size):
+    # So large that BLAS sums in another order on two threads, were it let to.
+    ratings = random_ratings(*size)
     threads = numba.get_num_threads()
     fitted = []
     try:
         for n in (1, numba.config.NUMBA_NUM_THREADS):
             numba.set_num_threads(n)
+            model = mf.SVDModel(n_factors=n_factors, engine=engine, reg=0.1)
             with threadpool_limits(n):
-                fitted.append(
-                    mf.SVDModel(n_factors=9, n_epochs=2, reg=1.0).fit(ratings)
-                )
+                fitted.append(replace(model, n_epochs=2).fit(ratings))
     finally:
         numba.set_num_threads(threads)
     assert_same_bits(*fitted)

@@ -73,6 +73,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
 CHOICES: dict[str, list[Any]] = {
     "center": ["biases", "mean", "none"],
     "solver": ["cholesky", "cg"],
+    "fill": ["mean", "zero"],
+    "order": ["alternate", "joint"],
     "weighted": [True, False],
     "dtype": ["float64", "float32"],
     "engine": ["fast", "plain"],

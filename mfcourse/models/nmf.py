@@ -28,8 +28,8 @@ the two together overshoot, and the objective may rise; with λ = 0 it may never
 A factor that is 0 stays 0. Where a denominator is 0, so is the numerator; the factor
 becomes 0. Cost of an epoch: O(|Ω| k).
 
-Symbols: U (n_users, k), V (n_items, k) factors, drawn evenly between init_low and
-init_high; λ reg; k n_factors; Ω_u the items that u rated, Ω_i the users who rated i.
+Symbols: U (n_users, k), V (n_items, k) factors, drawn evenly between 0 and 1; λ reg;
+k n_factors; Ω_u the items that u rated, Ω_i the users who rated i.
 
 References: D. Lee and S. Seung, "Algorithms for Non-negative Matrix Factorization",
 NIPS 13, 2001. S. Zhang, W. Wang, J. Ford and F. Makedon, "Learning from Incomplete
@@ -49,7 +49,7 @@ from scipy.optimize import nnls
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_choice, check_number
+from mfcourse.models._check import check_fields
 from mfcourse.models._compiled import kernel, prange, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models.base import FactorModel
@@ -74,8 +74,6 @@ class NMFModel(FactorModel):
         Passes over the ratings.
     order : {"alternate", "joint"}
         Users, then items; or both from the same predictions.
-    init_low, init_high : float
-        Range of the random start.
     patience : int
         With a validation frame: stop after so many epochs without a smaller error.
     seed : int
@@ -87,22 +85,12 @@ class NMFModel(FactorModel):
     reg: float = 0.15
     n_epochs: int = 100
     order: str = "alternate"
-    init_low: float = 0.0
-    init_high: float = 1.0
     patience: int = 5
     seed: int = 0
     engine: str = "fast"
 
     def _check(self) -> None:
-        check_number("n_factors", self.n_factors, low=1, kind=int)
-        check_number("reg", self.reg, low=0)
-        check_number("n_epochs", self.n_epochs, low=1, kind=int)
-        check_choice("order", self.order, ["alternate", "joint"])
-        check_number("init_low", self.init_low, low=0)
-        check_number("init_high", self.init_high, low=self.init_low, open=True)
-        check_number("patience", self.patience, low=1, kind=int)
-        check_number("seed", self.seed, low=0, kind=int)
-        check_choice("engine", self.engine, ["fast", "plain"])
+        check_fields(self)
 
     @property
     def _level(self) -> float:
@@ -133,9 +121,8 @@ class NMFModel(FactorModel):
     def _start(self, train: Interactions) -> tuple[np.ndarray, np.ndarray]:
         """Random factors: equal ones would stay equal, and 0 stays 0."""
         rng = np.random.default_rng(self.seed)
-        low, high, k = self.init_low, self.init_high, self.n_factors
-        U = rng.uniform(low, high, (train.n_users, k))
-        return U, rng.uniform(low, high, (train.n_items, k))
+        U = rng.random((train.n_users, self.n_factors))
+        return U, rng.random((train.n_items, self.n_factors))
 
     def _solve_user(
         self, item_codes: np.ndarray, rating: np.ndarray

@@ -57,7 +57,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_choice, check_number
+from mfcourse.models._check import check_fields
 from mfcourse.models._compiled import kernel, prange, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models.base import FactorModel
@@ -101,13 +101,7 @@ class SVDModel(FactorModel):
     engine: str = "fast"
 
     def _check(self) -> None:
-        check_number("n_factors", self.n_factors, low=1, kind=int)
-        check_choice("fill", self.fill, ["mean", "zero"])
-        check_number("n_epochs", self.n_epochs, low=1, kind=int)
-        check_number("reg", self.reg, low=0)
-        check_number("patience", self.patience, low=1, kind=int)
-        check_number("seed", self.seed, low=0, kind=int)
-        check_choice("engine", self.engine, ["fast", "plain"])
+        check_fields(self)
 
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool
@@ -247,10 +241,9 @@ def filled_svd(
         gramian = LinearOperator((size, size), gramian_times, dtype=np.float64)
         _, E = eigsh(gramian, k, v0=start, rng=rng)
         E, _ = np.linalg.qr(E)
-        left, singular, small = np.linalg.svd(
-            S @ E + U @ (V.T @ E), full_matrices=False
-        )
-        E = E @ small.T
+        FE = S @ E + U @ (V.T @ E)
+        left, singular, Qt = np.linalg.svd(FE, full_matrices=False)
+        E = E @ Qt.T
     return (E, singular, left) if wide else (left, singular, E)
 
 
