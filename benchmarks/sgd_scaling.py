@@ -44,7 +44,7 @@ def growth(largest):
               f"{1e3 * seconds / millions:6.1f} ns a rating", flush=True)  # fmt: skip
     x, y = np.log(points).T
     print(f"slope of log time on log ratings: {np.polyfit(x, y, 1)[0]:.3f}\n")
-    for share in (1 / 64, 1 / 16, 1 / 4, 1):
+    for share in (1 / 16, 1 / 4, 1, 4):
         m, n = round(M * share), round(N * share)
         seconds = epoch_seconds(data(2_000_000, m, n))
         size = (m + n) * K * 8 / 1e6

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+
+# Threads that wait shall sleep: on a busy machine, spinning costs more than the work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 try:
     from numba import njit, prange

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from mfcourse.models._compiled import kernel, prange
+from mfcourse.models._compiled import kernel
 
 
 def sums(
@@ -35,35 +35,40 @@ def sums(
     b_u, b_i : arrays of shape (m,), (n,)
     U, V : arrays of shape (m, k), (n, k)
     fast : bool
-        Compiled, on all threads, with one partial sum a user: the same bits on any
-        number of threads.
+        Compiled.
 
     Returns
     -------
     squares, sizes : float
     """
-    size_u = b_u.astype(np.float64) ** 2 + np.einsum("uk,uk->u", U, U)
-    size_i = b_i.astype(np.float64) ** 2 + np.einsum("ik,ik->i", V, V)
     walk = _walk if fast else _walk_plain
-    parts = walk(R.indptr, R.indices, R.data, level, b_u, b_i, U, V, size_u, size_i)
-    return float(parts[:, 0].sum()), float(parts[:, 1].sum())
+    with np.errstate(over="ignore"):  # of a model that diverges; the caller will see
+        size_i = b_i.astype(np.float64) ** 2 + np.einsum("ik,ik->i", V, V)
+        squares, sizes = walk(
+            R.indptr, R.indices, R.data, level, b_u, b_i, U, V, size_i
+        )
+    return float(squares), float(sizes)
 
 
-def _walk_plain(indptr, indices, data, level, b_u, b_i, U, V, size_u, size_i):  # type: ignore[no-untyped-def]
-    parts = np.zeros((len(indptr) - 1, 2))
-    for u in range(len(parts)):
+def _walk_plain(indptr, indices, data, level, b_u, b_i, U, V, size_i):  # type: ignore[no-untyped-def]
+    squares = sizes = 0.0
+    for u in range(len(indptr) - 1):
         items = indices[indptr[u] : indptr[u + 1]]
         error = data[indptr[u] : indptr[u + 1]] - level - b_u[u] - b_i[items]
         error = error - V[items] @ U[u]
-        parts[u] = error @ error, (size_u[u] + size_i[items]).sum()
-    return parts
+        squares += error @ error
+        sizes += len(items) * (b_u[u] ** 2 + U[u] @ U[u]) + size_i[items].sum()
+    return squares, sizes
 
 
-@kernel(parallel=True, fastmath={"reassoc", "contract"})
-def _walk(indptr, indices, data, level, b_u, b_i, U, V, size_u, size_i):  # type: ignore[no-untyped-def]
-    parts = np.zeros((len(indptr) - 1, 2))
-    for u in prange(len(parts)):
-        Uu, squares, sizes = U[u], 0.0, 0.0
+# On one thread: on small data, waking the others would take longer than the walk.
+@kernel(fastmath={"reassoc", "contract"})
+def _walk(indptr, indices, data, level, b_u, b_i, U, V, size_i):  # type: ignore[no-untyped-def]
+    squares = sizes = 0.0
+    for u in range(len(indptr) - 1):
+        Uu, size_u = U[u], b_u[u] ** 2
+        for f in range(len(Uu)):
+            size_u += Uu[f] ** 2
         for p in range(indptr[u], indptr[u + 1]):
             i = indices[p]
             Vi = V[i]
@@ -72,6 +77,5 @@ def _walk(indptr, indices, data, level, b_u, b_i, U, V, size_u, size_i):  # type
                 dot += Uu[f] * Vi[f]
             error = data[p] - level - b_u[u] - b_i[i] - dot
             squares += error * error
-            sizes += size_u[u] + size_i[i]
-        parts[u, 0], parts[u, 1] = squares, sizes
-    return parts
+            sizes += size_u + size_i[i]
+    return squares, sizes
