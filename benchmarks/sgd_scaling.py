@@ -27,29 +27,32 @@ def data(n_ratings, m=M, n=N):
     return mf.Interactions(frame)
 
 
-def epoch_seconds(interactions, n_epochs=5):
+def epoch_seconds(interactions):
     """The median epoch after the first, with its walk for the objective."""
+    n_epochs = 4 if interactions.n_ratings > 1e6 else 12
     model = mf.SGDModel(n_factors=K, n_epochs=n_epochs, lr=0.005, reg=0.02)
     return model.fit(interactions).history_["seconds"].iloc[1:].median()
 
 
-def growth(largest):
+def median_of_rounds(sets, rounds=3):
+    """Seconds of each set: rounds over all of them, so that a busy minute hits all."""
     epoch_seconds(mf.Interactions(datasets.load()))  # compile
-    points = []
-    sizes = [s for s in (0.2, 0.5, 1, 2, 5, 10, 20) if s <= largest]
-    for millions in sizes:
-        seconds = epoch_seconds(data(round(millions * 1e6)))
-        points.append((millions, seconds))
-        print(f"{millions:5.1f} M ratings  {seconds:7.3f} s an epoch  "
-              f"{1e3 * seconds / millions:6.1f} ns a rating", flush=True)  # fmt: skip
-    x, y = np.log(points).T
-    print(f"slope of log time on log ratings: {np.polyfit(x, y, 1)[0]:.3f}\n")
-    for share in (1 / 16, 1 / 4, 1, 4):
-        m, n = round(M * share), round(N * share)
-        seconds = epoch_seconds(data(2_000_000, m, n))
-        size = (m + n) * K * 8 / 1e6
-        print(f"{m:7,} users × {n:6,} items  factors {size:6.1f} MB  "
-              f"{seconds / 2e6 * 1e9:6.1f} ns a rating", flush=True)  # fmt: skip
+    return np.median([[epoch_seconds(X) for X in sets] for _ in range(rounds)], axis=0)
+
+
+def growth(largest):
+    millions = [s for s in (0.2, 0.5, 1, 2, 5, 10, 20) if s <= largest]
+    seconds = median_of_rounds([data(round(s * 1e6)) for s in millions])
+    for size, took in zip(millions, seconds, strict=True):
+        print(f"{size:5.1f} M ratings  {took:7.3f} s an epoch  "
+              f"{1e3 * took / size:6.1f} ns a rating", flush=True)  # fmt: skip
+    slope = np.polyfit(np.log(millions), np.log(seconds), 1)[0]
+    print(f"slope of log time on log ratings: {slope:.3f}\n")
+    shapes = [(round(M * s), round(N * s)) for s in (1 / 16, 1 / 4, 1, 4)]
+    seconds = median_of_rounds([data(2_000_000, m, n) for m, n in shapes])
+    for (m, n), took in zip(shapes, seconds, strict=True):
+        print(f"{m:7,} users × {n:7,} items  factors {(m + n) * K * 8 / 1e6:6.1f} MB  "
+              f"{took / 2e6 * 1e9:6.1f} ns a rating", flush=True)  # fmt: skip
 
 
 def memory(millions):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from mfcourse.models._compiled import kernel
+from mfcourse.models._compiled import fetch, kernel
 
 
 def sums(
@@ -65,11 +65,14 @@ def _walk_plain(indptr, indices, data, level, b_u, b_i, U, V, size_i):  # type: 
 @kernel(fastmath={"reassoc", "contract"})
 def _walk(indptr, indices, data, level, b_u, b_i, U, V, size_i):  # type: ignore[no-untyped-def]
     squares = sizes = 0.0
+    last_user, last = len(indptr) - 2, len(indices) - 1
     for u in range(len(indptr) - 1):
+        fetch(U, min(u + 4, last_user))
         Uu, size_u = U[u], b_u[u] ** 2
         for f in range(len(Uu)):
             size_u += Uu[f] ** 2
         for p in range(indptr[u], indptr[u + 1]):
+            fetch(V, indices[min(p + 4, last)])
             i = indices[p]
             Vi = V[i]
             dot = U.dtype.type(0)

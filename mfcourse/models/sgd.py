@@ -43,7 +43,7 @@ import pandas as pd
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
 from mfcourse.models._check import check_fields, check_number
-from mfcourse.models._compiled import kernel, use_fast
+from mfcourse.models._compiled import fetch, kernel, use_fast
 from mfcourse.models._epochs import check_progress, learn
 from mfcourse.models._solve import ridge_row
 from mfcourse.models.base import FactorModel
@@ -246,9 +246,12 @@ def epoch(indptr, items, ratings, level, b_u, b_i, U, V, lr, lr_bias, reg):  # t
     lr, lr_bias, reg = number(lr), number(lr_bias), number(reg)
     # U + γ (e V − λ U) = (1 − γ λ) U + γ e V = keep · U + step · V
     n_factors, keep = U.shape[1], number(1) - lr * reg
+    last_user, last = len(indptr) - 2, len(items) - 1
     for u in range(len(indptr) - 1):
+        fetch(U, min(u + 2, last_user))
         Uu = U[u]
         for p in range(indptr[u], indptr[u + 1]):
+            fetch(V, items[min(p + 2, last)])
             i = items[p]
             Vi = V[i]
             dot = number(0)

@@ -44,7 +44,7 @@ from scipy.sparse import csr_matrix
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
 from mfcourse.models._check import check_fields
-from mfcourse.models._compiled import kernel, use_fast
+from mfcourse.models._compiled import fetch, kernel, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models._solve import ridge_row
 from mfcourse.models.base import FactorModel
@@ -185,7 +185,7 @@ def epoch(indptr, items, ratings, mu, b_u, b_i, U, V, Y, lr, reg):  # type: igno
     number = U.dtype.type  # float32 throughout, or float64
     lr, reg = number(lr), number(reg)
     k, keep = U.shape[1], number(1) - lr * reg
-    z, z_before = np.empty(k, U.dtype), np.empty(k, U.dtype)
+    z, z_before, last = np.empty(k, U.dtype), np.empty(k, U.dtype), len(items) - 1
     for u in range(len(indptr) - 1):
         n = indptr[u + 1] - indptr[u]
         if n == 0:
@@ -193,11 +193,13 @@ def epoch(indptr, items, ratings, mu, b_u, b_i, U, V, Y, lr, reg):  # type: igno
         root = number(1) / number(np.sqrt(n))
         z[:] = 0
         for p in range(indptr[u], indptr[u + 1]):
+            fetch(Y, items[min(p + 4, last)])
             z += Y[items[p]]
         z *= root
         z_before[:] = z
         Uu = U[u]
         for p in range(indptr[u], indptr[u + 1]):
+            fetch(V, items[min(p + 2, last)])
             i = items[p]
             Vi = V[i]
             dot = number(0)
