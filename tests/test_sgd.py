@@ -87,6 +87,22 @@ def test_one_step_by_hand():
     assert model.user_bias_ == model.item_bias_ == 0
 
 
+@each_kind
+def test_decay_begins_with_the_second_epoch(Kind, ratings):
+    def learned(n_epochs, decay):
+        return Kind(n_factors=2, n_epochs=n_epochs, decay=decay, lr=0.04).fit(ratings)
+
+    np.testing.assert_array_equal(
+        learned(1, 3.0).user_factors_, learned(1, 0.0).user_factors_
+    )
+    if Kind is mf.SGDModel:
+        by_hand = learned(1, 0.0)
+        by_hand._pass(by_hand.train_, 0.04 / (1 + 3))
+        np.testing.assert_array_equal(
+            learned(2, 3.0).user_factors_, by_hand.user_factors_
+        )
+
+
 # ---- Fast = plain, same bits ---------------------------------------------------------
 
 

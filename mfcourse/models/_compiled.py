@@ -43,7 +43,7 @@ def kernel(function=None, /, **options):  # type: ignore[no-untyped-def]
     return njit(cache=True, error_model="numpy", **options)(function)
 
 
-if njit is None or getattr(config, "DISABLE_JIT", 0):  # pragma: no cover
+if njit is None or getattr(config, "DISABLE_JIT", False):  # pragma: no cover
 
     def _ask(rows, u, f):  # type: ignore[no-untyped-def]
         pass
