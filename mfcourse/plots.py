@@ -30,7 +30,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, LogLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -467,6 +467,8 @@ def lines(
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_formatter("")
         _plain_ticks(ax.xaxis)
+    elif pd.api.types.is_integer_dtype(at):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # epochs have no halves
     looks = zip(cycle(COLORS), cycle(MARKERS), cycle(DASHES), columns.items())
     ends = []
     for color, marker, dash, (label, y) in looks:
@@ -895,10 +897,11 @@ def _show(fig: Figure) -> None:
 
 
 def _small(png: bytes) -> bytes:
-    """64 colours: a third of the bytes, and no difference to the eye."""
+    """256 colours, each within 10 of 255 of the true one: a third of the bytes."""
     file = BytesIO()
     picture = Image.open(BytesIO(png)).convert("RGB")
-    picture = picture.quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    how = Image.Quantize.MAXCOVERAGE
+    picture = picture.quantize(256, how, dither=Image.Dither.NONE)
     picture.save(file, "png", optimize=True)
     return file.getvalue()
 
