@@ -133,7 +133,7 @@ class ALSModel(FactorModel):
         first = 0 if self.center == "biases" else 1  # 0 solves for the bias, too
         failed = solve(
             R.indptr, R.indices, R.data, self._level, own, other,
-            self.reg, self.weighted, first, steps,
+            float(self.reg), bool(self.weighted), first, steps,
         )  # fmt: skip
         if failed.any():
             row, size = int(failed.argmax()), own.shape[1] - first

@@ -106,15 +106,15 @@ class NMFModel(FactorModel):
         update = updated if fast else updated_plain
 
         def one_epoch(t: int) -> tuple[float, float]:
-            R, Rt = train.csr, train.csr_by_item
+            R, Rt, reg = train.csr, train.csr_by_item, float(self.reg)
             U, V = self.user_factors_, self.item_factors_
-            new = update(R.indptr, R.indices, R.data, U, V, self.reg)
+            new = update(R.indptr, R.indices, R.data, U, V, reg)
             U = new if self.order == "alternate" else U
-            V = update(Rt.indptr, Rt.indices, Rt.data, V, U, self.reg)
+            V = update(Rt.indptr, Rt.indices, Rt.data, V, U, reg)
             self.user_factors_, self.item_factors_ = new, V
             biases = self.user_bias_, self.item_bias_
             squares, sizes = _loss.sums(R, self._level, *biases, new, V, fast)
-            return squares + self.reg * sizes, squares
+            return squares + reg * sizes, squares
 
         learn(self, one_epoch, validation, progress)
 

@@ -131,7 +131,7 @@ class SGDModel(FactorModel):
         R = ratings.csr
         run(
             R.indptr, R.indices, R.data, self._level, *self._learned(),
-            lr, lr_bias, self.reg,
+            float(lr), float(lr_bias), float(self.reg),
         )  # fmt: skip
 
     def partial_fit(self, ratings: pd.DataFrame, *, n_epochs: int = 1) -> Self:

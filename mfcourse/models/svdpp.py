@@ -114,7 +114,7 @@ class SVDppModel(FactorModel):
             run = epoch if fast else epoch_plain
             run(
                 R.indptr, R.indices, R.data, self.global_mean_,
-                b_u, b_i, U, V, Y, lr, self.reg,
+                b_u, b_i, U, V, Y, float(lr), float(self.reg),
             )  # fmt: skip
             self.user_factors_ = U + implicit @ Y
             squares, _ = _loss.sums(
