@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import mfcourse as mf
 from mfcourse import datasets
-from mfcourse.models import sgd, svdpp
+from mfcourse.models import _epochs, sgd, svdpp
 from tests.conftest import random_ratings
 
 KINDS = {"sgd": mf.SGDModel, "svd++": mf.SVDppModel}
@@ -313,6 +313,17 @@ def test_divergence_names_the_epoch_and_keeps_what_was_learned(
     np.testing.assert_array_equal(model.predict(ratings), before)
     with pytest.raises(FloatingPointError, match="epoch 1:"):
         Kind(lr=50.0).fit(ratings)
+
+
+def test_an_error_that_is_large_and_finite_is_divergence_too(ratings):
+    train = mf.Interactions(ratings)
+    limit = 100 * 5.0  # the largest rating is 5
+    fine, far = (n * limit**2 * train.n_ratings for n in (0.99, 1.01))
+    _epochs.check_progress(mf.SGDModel(), 3, fine, train)
+    with pytest.raises(FloatingPointError, match=r"epoch 3: .* Lower lr, now 0\.01"):
+        _epochs.check_progress(mf.SGDModel(), 3, far, train)
+    with pytest.raises(FloatingPointError, match="Raise reg"):
+        _epochs.check_progress(mf.ALSModel(), 3, np.nan, train)
 
 
 BAD = {
