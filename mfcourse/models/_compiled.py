@@ -70,6 +70,9 @@ else:  # pragma: no cover - runs in the compiler
         return types.void(rows, u, f), code
 
 
+FAR = 4_000_000  # bytes: fewer stay near of themselves, and asking would cost time
+
+
 @kernel
 def fetch(rows, u):  # type: ignore[no-untyped-def]
     """Have row u brought into the cache meanwhile: it is needed soon.
@@ -82,6 +85,8 @@ def fetch(rows, u):  # type: ignore[no-untyped-def]
     rows : array of shape (m, k)
     u : int
     """
+    if rows.size * rows.itemsize < FAR:
+        return
     per_line = np.intp(64 // rows.itemsize)  # memory comes in lines of 64 bytes
     for f in range(np.intp(0), np.intp(rows.shape[1]), per_line):
         _ask(rows, np.intp(u), f)
