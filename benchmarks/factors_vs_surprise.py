@@ -12,12 +12,10 @@ are Surprise's own (``KFold(n_splits=5, random_state=0)``); predictions are clip
 """
 
 import argparse
-import time
 
 import numpy as np
-import pandas as pd
 import surprise
-from surprise.model_selection import KFold
+from _surprise import data_of, folds_of, predictions, seconds
 
 import mfcourse as mf
 from mfcourse import datasets, metrics
@@ -37,30 +35,7 @@ def ours(model, train):
 
 
 def theirs(kind, train):
-    reader = surprise.Reader(rating_scale=(1, 5))
-    data = surprise.Dataset.load_from_df(train[["user", "item", "rating"]], reader)
-    return kind(random_state=0).fit(data.build_full_trainset())
-
-
-def rmse_of(algo, test):
-    rows = list(zip(test["user"], test["item"], test["rating"], strict=True))
-    return metrics.rmse(test["rating"], np.array([p.est for p in algo.test(rows)]))
-
-
-def seconds(function, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    return result, time.perf_counter() - start
-
-
-def folds_of(frame):
-    """Surprise's folds, as frames."""
-    reader = surprise.Reader(rating_scale=(1, 5))
-    data = surprise.Dataset.load_from_df(frame[["user", "item", "rating"]], reader)
-    at = pd.Series(np.arange(len(frame)), [frame["user"], frame["item"]])
-    for _, test in KFold(n_splits=5, random_state=0).split(data):
-        rows = at.loc[[(u, i) for u, i, _ in test]].to_numpy()
-        yield frame.drop(frame.index[rows]), frame.iloc[rows]
+    return kind(random_state=0).fit(data_of(train).build_full_trainset())
 
 
 def main() -> None:
@@ -79,8 +54,9 @@ def main() -> None:
         for train, test in folds:
             a, t_ours = seconds(ours, model, train)
             b, t_theirs = seconds(theirs, kind, train)
-            score = metrics.rmse(test["rating"], a.predict(test, clip=(1, 5)))
-            rows.append((score, rmse_of(b, test), t_ours, t_theirs, t_theirs / t_ours))
+            told = a.predict(test, clip=(1, 5)), predictions(b, test)
+            scores = [metrics.rmse(test["rating"], p) for p in told]
+            rows.append((*scores, t_ours, t_theirs, t_theirs / t_ours))
         rmse_ours, rmse_theirs = np.mean(rows, axis=0)[:2]
         t_ours, t_theirs, ratio = np.median(rows, axis=0)[2:]
         print(

@@ -8,12 +8,10 @@ Time is from frame to numbers: index, fit, predict. Folds are Surprise's own
 """
 
 import sys
-import time
 
 import numpy as np
-import pandas as pd
 import surprise
-from surprise.model_selection import KFold
+from _surprise import data_of, folds_of, predictions, seconds
 
 import mfcourse as mf
 from mfcourse import datasets, metrics
@@ -43,34 +41,19 @@ def ours(model, train, test):
 
 
 def theirs(kind, train, test):
-    reader = surprise.Reader(rating_scale=(1, 5))
-    data = surprise.Dataset.load_from_df(train[["user", "item", "rating"]], reader)
     algo = kind()
     if hasattr(algo, "verbose"):
         algo.verbose = False
     if hasattr(algo, "sim_options"):
         algo.sim_options = {"verbose": False, **algo.sim_options}
-    algo.fit(data.build_full_trainset())
-    rows = list(zip(test["user"], test["item"], test["rating"], strict=True))
-    return np.array([p.est for p in algo.test(rows)])
-
-
-def seconds(function, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    return result, time.perf_counter() - start
+    algo.fit(data_of(train).build_full_trainset())
+    return predictions(algo, test)
 
 
 def main() -> None:
     path = sys.argv[1] if len(sys.argv) > 1 else None
     frame = datasets.load("ml-100k", path=path)
-    reader = surprise.Reader(rating_scale=(1, 5))
-    data = surprise.Dataset.load_from_df(frame[["user", "item", "rating"]], reader)
-    at = pd.Series(np.arange(len(frame)), [frame["user"], frame["item"]])
-    folds = []
-    for _, test in KFold(n_splits=5, random_state=0).split(data):
-        rows = at.loc[[(u, i) for u, i, _ in test]].to_numpy()
-        folds.append((frame.drop(frame.index[rows]), frame.iloc[rows]))
+    folds = list(folds_of(frame))
     for name, (model, kind, published) in PAIRS.items():
         ours(model, *folds[0])  # compile
         rows = []

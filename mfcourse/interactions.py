@@ -52,6 +52,29 @@ class IdMap:
         """
         return self._index.get_indexer(pd.Index(raw)).astype(np.int64)
 
+    def code(self, raw: Any, kind: str, so: str) -> int:
+        """Code of one id that must be known.
+
+        Parameters
+        ----------
+        raw : id
+        kind, so : str
+            What it is, and what follows if it is unknown, for the message.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        KeyError
+            It was not in training.
+        """
+        code = int(self.codes([raw])[0])
+        if code < 0:
+            raise KeyError(f"{kind} {raw!r} was not in training, so {so}")
+        return code
+
     def extended(self, other: IdMap) -> IdMap:
         """These ids, then those of another map that are not among them.
 
@@ -147,8 +170,6 @@ class Interactions:
         column = np.append(self.item_code[~again], column)
         rating = np.append(self.rating[~again], more.rating)
         every = coo_matrix((rating, (row, column)), shape).tocsr()
-        every.sort_indices()
-        new.sort_indices()
         new_alone = self.from_parts(users, items, new)
         return self.from_parts(users, items, every), new_alone
 

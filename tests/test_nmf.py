@@ -101,7 +101,7 @@ def test_alternate_on_a_full_matrix_is_scikit_learns_nmf(engine, reg, start_at):
 
 @each_engine
 def test_joint_is_surprises_nmf(engine, ratings, start_at):
-    surprise = pytest.importorskip("surprise")
+    surprise = pytest.importorskip("surprise", reason="of the extra bench")
     reader = surprise.Reader(rating_scale=(0.5, 5))
     data = surprise.Dataset.load_from_df(ratings[["user", "item", "rating"]], reader)
     theirs = surprise.NMF(random_state=3)

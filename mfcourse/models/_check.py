@@ -64,6 +64,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "reg": {"low": 0},
     "lr": {"low": 0, "open": True},
     "decay": {"low": 0},
+    "damping_user": {"low": 0},
+    "damping_item": {"low": 0},
     "n_epochs": {"low": 1, "kind": int},
     "cg_steps": {"low": 1, "kind": int},
     "init_sd": {"low": 0},
@@ -82,7 +84,7 @@ CHOICES: dict[str, list[Any]] = {
 
 
 def check_fields(model: Any) -> None:
-    """Raise unless every hyper-parameter of a factor model makes sense.
+    """Raise unless every hyper-parameter makes sense.
 
     Parameters
     ----------

@@ -53,8 +53,8 @@ def learn(
         start = time.perf_counter()
         objective, squares = epoch(t)
         seconds = time.perf_counter() - start
-        rmse = float(np.sqrt(squares / train.n_ratings))
-        check_progress(model, t, squares if np.isfinite(objective) else np.inf, train)
+        squares = squares if np.isfinite(objective) else np.inf
+        rmse = check_progress(model, t, squares, train)
         row = {"epoch": t, "objective": objective, "train_rmse": rmse}
         if validation is not None:
             error = rating - model._predict(user_code, item_code)
@@ -78,8 +78,10 @@ def _copy(model: Any) -> dict[str, np.ndarray]:
     return {k: v.copy() for k, v in state.items() if isinstance(v, np.ndarray)}
 
 
-def check_progress(model: Any, t: int, squares: float, train: Any) -> None:
-    """Raise if a model diverged: an error a hundred times the largest rating.
+def check_progress(model: Any, t: int, squares: float, train: Any) -> float:
+    """Training error; raises if the model diverged.
+
+    It did if the error is a hundred times the largest rating, and at least 100.
 
     Parameters
     ----------
@@ -91,17 +93,22 @@ def check_progress(model: Any, t: int, squares: float, train: Any) -> None:
     train : Interactions
         The ratings of the epoch.
 
+    Returns
+    -------
+    float
+        RMSE.
+
     Raises
     ------
     FloatingPointError
         It did; names the epoch and the cure.
     """
-    largest = max(1.0, abs(train.rating.max()), abs(train.rating.min()))
-    rmse = np.sqrt(squares / train.n_ratings)
-    if not rmse < 100 * largest:
+    rmse = float(np.sqrt(squares / train.n_ratings))
+    if not rmse < 100 and not rmse < 100 * np.abs(train.rating).max():
         lr = getattr(model, "lr", None)
         cure = f"Lower lr, now {lr:g}" if lr else "Raise reg"
         raise FloatingPointError(
             f"{type(model).__name__} diverged in epoch {t}: each step overshoots and "
             f"the training error is {rmse:.3g}. {cure}"
         )
+    return rmse

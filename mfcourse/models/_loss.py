@@ -9,43 +9,35 @@ a user with n ratings is penalised n times.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from mfcourse.models._compiled import fetch, kernel
+from mfcourse.models._compiled import fetch, kernel, use_fast
 
 
-def sums(
-    R: csr_matrix,
-    level: float,
-    b_u: np.ndarray,
-    b_i: np.ndarray,
-    U: np.ndarray,
-    V: np.ndarray,
-    fast: bool = True,
-) -> tuple[float, float]:
+def sums(model: Any, R: csr_matrix) -> tuple[float, float]:
     """Both sums, in one walk over the ratings.
 
     Parameters
     ----------
+    model : FactorModel
+        With what it has learned so far.
     R : csr_matrix of shape (m, n)
-        Ratings.
-    level : float
-        μ, or 0.
-    b_u, b_i : arrays of shape (m,), (n,)
-    U, V : arrays of shape (m, k), (n, k)
-    fast : bool
-        Compiled.
+        Ratings; rows and columns are numbered as the model's.
 
     Returns
     -------
     squares, sizes : float
     """
-    walk = _walk if fast else _walk_plain
+    b_u, b_i = model.user_bias_, model.item_bias_
+    U, V = model.user_factors_, model.item_factors_
+    walk = _walk if use_fast(model.engine) else _walk_plain
     with np.errstate(over="ignore"):  # of a model that diverges; the caller will see
         size_i = b_i.astype(np.float64) ** 2 + np.einsum("ik,ik->i", V, V)
         squares, sizes = walk(
-            R.indptr, R.indices, R.data, level, b_u, b_i, U, V, size_i
+            R.indptr, R.indices, R.data, model._level, b_u, b_i, U, V, size_i
         )
     return float(squares), float(sizes)
 

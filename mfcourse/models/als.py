@@ -47,7 +47,6 @@ from scipy.sparse import csr_matrix
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_fields
 from mfcourse.models._compiled import use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models._solve import ridge_row, solve_rows, solve_rows_plain
@@ -94,9 +93,6 @@ class ALSModel(FactorModel):
     patience: int = 5
     seed: int = 0
     engine: str = "fast"
-
-    def _check(self) -> None:
-        check_fields(self)
 
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool
@@ -147,10 +143,10 @@ class ALSModel(FactorModel):
 
     def _objective(self, train: Interactions) -> tuple[float, float]:
         """Objective and sum of squared errors."""
-        rows = self.user_bias_, self.item_bias_, self.user_factors_, self.item_factors_
-        fast = use_fast(self.engine)
-        squares, sizes = _loss.sums(train.csr, self._level, *rows, fast)
+        squares, sizes = _loss.sums(self, train.csr)
         if not self.weighted:  # w = λ: each row pays once, not once a rating
+            biases, factors = self.user_bias_, self.user_factors_
+            rows = biases, self.item_bias_, factors, self.item_factors_
             sizes = sum(float((part**2).sum()) for part in rows)
         return squares + self.reg * sizes, squares
 
@@ -189,10 +185,8 @@ class ALSModel(FactorModel):
         """
         self._require_fit()
         train = self.train_
-        u, i = int(train.users.codes([user])[0]), int(train.items.codes([item])[0])
-        if u < 0 or i < 0:
-            who = f"user {user!r}" if u < 0 else f"item {item!r}"
-            raise KeyError(f"{who} was not in training, so there is nothing to explain")
+        u = train.users.code(user, "user", "there is nothing to explain")
+        i = train.items.code(item, "item", "there is nothing to explain")
         rated = train.csr[u]
         y = rated.data - self._level - self.item_bias_[rated.indices]
         A, t = self.item_factors_[rated.indices], self.item_factors_[i]

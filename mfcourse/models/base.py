@@ -31,6 +31,7 @@ from mfcourse.interactions import (
     raise_duplicate,
 )
 from mfcourse.models import _lists, _store
+from mfcourse.models._check import check_fields
 from mfcourse.models._lists import top_n
 
 
@@ -51,6 +52,7 @@ class Recommender:
 
     def _check(self) -> None:
         """Raise ValueError where a hyper-parameter makes no sense."""
+        check_fields(self)
 
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool
@@ -213,9 +215,7 @@ class Recommender:
             The item was not in training.
         """
         self._require_fit()
-        code = int(self.train_.items.codes([item])[0])
-        if code < 0:
-            raise KeyError(f"item {item!r} was not in training, so nothing is like it")
+        code = self.train_.items.code(item, "item", "nothing is like it")
         score = self._similar_items(code).astype(np.float64)
         score[code] = -np.inf
         best, score = top_n(score, n)

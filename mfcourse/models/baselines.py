@@ -30,7 +30,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from mfcourse.interactions import Interactions
-from mfcourse.models._check import check_choice, check_number
+from mfcourse.models._check import check_choice
 from mfcourse.models.base import FactorModel
 
 
@@ -115,11 +115,6 @@ class BiasModel(_NoFactors):
     damping_user: float = 15.0
     damping_item: float = 10.0
     n_epochs: int = 10
-
-    def _check(self) -> None:
-        check_number("damping_user", self.damping_user, low=0)
-        check_number("damping_item", self.damping_item, low=0)
-        check_number("n_epochs", self.n_epochs, low=1, kind=int)
 
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool

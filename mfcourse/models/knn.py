@@ -241,10 +241,8 @@ class _KNNModel(Recommender):
         """
         self._require_fit()
         train = self.train_
-        u, i = int(train.users.codes([user])[0]), int(train.items.codes([item])[0])
-        if u < 0 or i < 0:
-            who = f"user {user!r}" if u < 0 else f"item {item!r}"
-            raise KeyError(f"{who} was not in training, so it has no neighbours")
+        u = train.users.code(user, "user", "it has no neighbours")
+        i = train.items.code(item, "item", "it has no neighbours")
         row, column = (u, i) if self._by_user else (i, u)
         matrix = train.csr_by_item if self._by_user else train.csr
         rated = matrix[column]
@@ -303,9 +301,7 @@ class UserKNNModel(_KNNModel):
             The user was not in training.
         """
         self._require_fit()
-        code = int(self.train_.users.codes([user])[0])
-        if code < 0:
-            raise KeyError(f"user {user!r} was not in training, so nobody is like them")
+        code = self.train_.users.code(user, "user", "nobody is like them")
         score = self._row(code)
         score[code] = -np.inf
         best, score = top_n(score, n)

@@ -49,7 +49,6 @@ from scipy.optimize import nnls
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_fields
 from mfcourse.models._compiled import kernel, prange, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models.base import FactorModel
@@ -89,9 +88,6 @@ class NMFModel(FactorModel):
     seed: int = 0
     engine: str = "fast"
 
-    def _check(self) -> None:
-        check_fields(self)
-
     @property
     def _level(self) -> float:
         return 0.0
@@ -102,8 +98,7 @@ class NMFModel(FactorModel):
         _refuse_negative(train.rating)
         self.global_mean_ = float(train.rating.mean())
         self.user_factors_, self.item_factors_ = self._start(train)
-        fast = use_fast(self.engine)
-        update = updated if fast else updated_plain
+        update = updated if use_fast(self.engine) else updated_plain
 
         def one_epoch(t: int) -> tuple[float, float]:
             R, Rt, reg = train.csr, train.csr_by_item, float(self.reg)
@@ -112,8 +107,7 @@ class NMFModel(FactorModel):
             U = new if self.order == "alternate" else U
             V = update(Rt.indptr, Rt.indices, Rt.data, V, U, reg)
             self.user_factors_, self.item_factors_ = new, V
-            biases = self.user_bias_, self.item_bias_
-            squares, sizes = _loss.sums(R, self._level, *biases, new, V, fast)
+            squares, sizes = _loss.sums(self, R)
             return squares + reg * sizes, squares
 
         learn(self, one_epoch, validation, progress)

@@ -42,7 +42,7 @@ import pandas as pd
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_fields, check_number
+from mfcourse.models._check import check_number
 from mfcourse.models._compiled import fetch, kernel, use_fast
 from mfcourse.models._epochs import check_progress, learn
 from mfcourse.models._solve import ridge_row
@@ -90,9 +90,6 @@ class SGDModel(FactorModel):
     dtype: str = "float64"
     engine: str = "fast"
 
-    def _check(self) -> None:
-        check_fields(self)
-
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool
     ) -> None:
@@ -102,13 +99,12 @@ class SGDModel(FactorModel):
         self.item_bias_ = np.zeros(train.n_items, self.dtype)
         self.user_factors_ = self._start(rng, train.n_users)
         self.item_factors_ = self._start(rng, train.n_items)
-        fast = use_fast(self.engine)
 
         def one_epoch(t: int) -> tuple[float, float]:
             """Objective and sum of squared errors after the epoch."""
             self._pass(train, self.lr / (1 + self.decay * (t - 1)))
             # Σ e², and Σ over ratings of b_u² + b_i² + ‖U_u‖² + ‖V_i‖²
-            squares, sizes = _loss.sums(train.csr, self._level, *self._learned(), fast)
+            squares, sizes = _loss.sums(self, train.csr)
             return squares + self.reg * sizes, squares
 
         learn(self, one_epoch, validation, progress)
@@ -157,13 +153,12 @@ class SGDModel(FactorModel):
         """
         self._require_fit()
         check_number("n_epochs", n_epochs, low=1, kind=int)
-        before, fast = self._state(), use_fast(self.engine)
+        before = self._state()
         try:
             new = self._add(ratings)
             for t in range(1, n_epochs + 1):
                 self._pass(new, self.lr)
-                squares, _ = _loss.sums(new.csr, self._level, *self._learned(), fast)
-                check_progress(self, t, squares, new)
+                check_progress(self, t, _loss.sums(self, new.csr)[0], new)
         except BaseException:  # Ctrl-C too
             vars(self).update(before)
             raise

@@ -57,7 +57,6 @@ from threadpoolctl import threadpool_limits
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_fields
 from mfcourse.models._compiled import kernel, prange, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models.base import FactorModel
@@ -100,9 +99,6 @@ class SVDModel(FactorModel):
     seed: int = 0
     engine: str = "fast"
 
-    def _check(self) -> None:
-        check_fields(self)
-
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool
     ) -> None:
@@ -128,9 +124,7 @@ class SVDModel(FactorModel):
         def one_epoch(t: int) -> tuple[float, float]:
             factors = self.user_factors_, self.item_factors_
             self._set(*svd(X, *factors, self.n_factors, self.seed))
-            biases = self.user_bias_, self.item_bias_
-            factors = self.user_factors_, self.item_factors_
-            squares, _ = _loss.sums(train.csr, self._level, *biases, *factors, fast)
+            squares, _ = _loss.sums(self, train.csr)
             return squares / 2 + self.reg * self._lowered().sum(), squares
 
         with threadpool_limits(1):  # the same bits on any number of BLAS threads

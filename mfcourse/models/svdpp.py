@@ -43,7 +43,6 @@ from scipy.sparse import csr_matrix
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
-from mfcourse.models._check import check_fields
 from mfcourse.models._compiled import fetch, kernel, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models._solve import ridge_row
@@ -88,9 +87,6 @@ class SVDppModel(FactorModel):
     dtype: str = "float64"
     engine: str = "fast"
 
-    def _check(self) -> None:
-        check_fields(self)
-
     def _fit(
         self, train: Interactions, validation: pd.DataFrame | None, progress: bool
     ) -> None:
@@ -104,7 +100,7 @@ class SVDppModel(FactorModel):
         self.global_mean_ = float(train.rating.mean())
         self.user_bias_, self.item_bias_ = b_u, b_i
         self.item_factors_, self.implicit_factors_ = V, Y
-        n_u = np.diff(R.indptr)
+        n_u, n_i = np.diff(R.indptr), np.bincount(R.indices, minlength=len(V))
         share = np.repeat(n_u**-0.5, n_u).astype(self.dtype)
         implicit = csr_matrix((share, R.indices, R.indptr), R.shape)  # z = implicit @ Y
         pays = np.bincount(R.indices, np.repeat(n_u, n_u), len(V))  # for ‖Y_j‖²
@@ -117,13 +113,9 @@ class SVDppModel(FactorModel):
                 b_u, b_i, U, V, Y, float(lr), float(self.reg),
             )  # fmt: skip
             self.user_factors_ = U + implicit @ Y
-            squares, _ = _loss.sums(
-                R, self.global_mean_, b_u, b_i, self.user_factors_, V, fast
-            )
+            squares, _ = _loss.sums(self, R)
             sizes = n_u @ (b_u**2 + (U**2).sum(axis=1)) + pays @ (Y**2).sum(axis=1)
-            sizes += np.bincount(R.indices, minlength=len(V)) @ (
-                b_i**2 + (V**2).sum(axis=1)
-            )
+            sizes += n_i @ (b_i**2 + (V**2).sum(axis=1))
             return squares + self.reg * float(sizes), squares
 
         learn(self, one_epoch, validation, progress)
