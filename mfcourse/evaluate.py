@@ -10,7 +10,12 @@ more than two are compared, p-values are adjusted (Holm). Over folds, training s
 overlap, and the t-test is corrected for that (Nadeau and Bengio).
 
 Relevant means a rating of at least ``relevant_at``. All items are ranked, never a
-sample of them. Users with nothing relevant to find are left out, and counted.
+sample of them. Users with nothing relevant to find are left out, and counted. A test
+item that training does not know is relevant all the same, though no list can hold it.
+
+Lists are for users of the training frame (held back: random ratings, or the last of
+each user), or for strangers whose ratings are folded in (strong generalization: whole
+users are held back). See ``split``.
 
 References: C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
 Learning 52, 2003. S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
@@ -32,7 +37,13 @@ from mfcourse.interactions import check_columns, check_ratings, raise_duplicate
 
 CONFIDENCE = 0.95
 ERRORS = ("rmse", "mae")
-RANKED = ("precision", "recall", "ndcg", "map", "mrr")
+RANKED = {  # for one user; short, so that a printed table holds together
+    "precision": "hits / {n}",
+    "recall": "hits / {findable}",
+    "ndcg": "DCG / best DCG; hit: 1/log₂(rank + 1)",
+    "map": "Σ precision@hit / min({n}, relevant)",
+    "mrr": "1 / rank of first hit, 0 without",
+}
 
 
 def ratings(
@@ -75,6 +86,7 @@ def ranking(
     relevant_at: float = 4.0,
     denominator: str = "all",
     exclude_seen: bool = True,
+    fold_in: pd.DataFrame | None = None,
     n_boot: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -92,7 +104,11 @@ def ranking(
     denominator : {"all", "min"}
         Of recall, as in ``metrics.recall``.
     exclude_seen : bool
-        Leave training items out of the lists.
+        Leave out of a list what its user rated in training, or in ``fold_in``.
+    fold_in : DataFrame with columns ``user, item, rating``, optional
+        Strong generalization: what is known of users who were not in training, from
+        ``split.newcomers``. Each list comes from ``model.fold_in`` of the user's rows;
+        rows of items that training does not know are left out.
     n_boot : int
         Draws of users.
     seed : int
@@ -101,18 +117,32 @@ def ranking(
     -------
     DataFrame with a row per metric
         ``value, low, high``, and how many ``users`` it stands on; ``left_out`` users
-        have nothing relevant in the test frame, ``unknown`` ones are not in training.
+        have nothing relevant in the test frame, ``unknown`` ones are not in training
+        or, with ``fold_in``, rated nothing there that training knows. In words: the
+        ``protocol``, and the ``definition`` for one user; ``value`` is its mean.
 
     Raises
     ------
     ValueError
-        No user has both a relevant item and training ratings.
+        No user has both a relevant item and known ratings, or a user of ``fold_in`` was
+        in training.
+    NotSupported
+        The model cannot fold in.
     """
-    table, counts = _lists(model, test, n, relevant_at, denominator, exclude_seen)
+    table, counts = _lists(
+        model, test, n, relevant_at, fold_in, denominator, exclude_seen
+    )
     parts = [_parts(table, name) for name in RANKED]
     names = [f"{name}@{n}" for name in RANKED]
     out = _intervals(names, parts, _draws(parts, n_boot, seed))
-    return out.assign(**counts)
+    ranked = "all unseen" if exclude_seen else "all items"
+    findable = "all relevant" if denominator == "all" else f"min({n}, relevant)"
+    return out.assign(
+        **counts,
+        protocol=f"{ranked}; relevant ≥ {relevant_at:g}"
+        + ("" if fold_in is None else "; folded in"),
+        definition=[w.format(n=n, findable=findable) for w in RANKED.values()],
+    )
 
 
 def compare(
@@ -123,6 +153,7 @@ def compare(
     reference: str | None = None,
     clip: tuple[float, float] | None = None,
     relevant_at: float = 4.0,
+    fold_in: pd.DataFrame | None = None,
     n_boot: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -137,8 +168,8 @@ def compare(
         ``mrr`` with a length: ``ndcg@10``.
     reference : str, optional
         Name of the model that the others are compared with; the first one.
-    clip, relevant_at
-        As for `ratings` and `ranking`.
+    clip, relevant_at, fold_in
+        As for `ratings` and `ranking`; ``fold_in`` for metrics of lists only.
     n_boot : int
         Draws of users, the same for all models.
     seed : int
@@ -158,7 +189,8 @@ def compare(
     """
     reference = _reference(models, reference)
     tables = [
-        _per_user(model, test, metric, clip, relevant_at) for model in models.values()
+        _per_user(model, test, metric, clip, relevant_at, fold_in)
+        for model in models.values()
     ]
     for name, (table, _) in zip(models, tables, strict=True):
         if not table.index.equals(tables[0][0].index):
@@ -264,14 +296,21 @@ def _lists(
     test: pd.DataFrame,
     n: int,
     relevant_at: float,
+    fold_in: pd.DataFrame | None,
     denominator: str = "all",
     exclude_seen: bool = True,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Every ranking metric of each user, and how many users there are."""
     _check(test)
     model.recommend([], n=n)  # NotFittedError here, before ``train_`` is asked for
+    if n < 1:
+        raise ValueError(f"n is the length of a list, at least 1; got {n}")
+    known_users = model.train_.users.ids
+    if fold_in is not None:
+        fold_in = _of_strangers(fold_in, model)
+        known_users = fold_in["user"]
     relevant = test.loc[test["rating"] >= relevant_at, ["user", "item"]]
-    known = relevant["user"].isin(model.train_.users.ids)
+    known = relevant["user"].isin(known_users)
     n_relevant = relevant[known].groupby("user", sort=False).size()
     users = n_relevant.index
     counts = {
@@ -282,9 +321,19 @@ def _lists(
     if not len(users):
         raise ValueError(
             f"no user of the test frame has a rating of at least {relevant_at} and is "
-            f"known from training ({counts}). Lower relevant_at, or split otherwise"
+            f"known from training or fold_in ({counts}). Lower relevant_at, or split "
+            "otherwise"
         )
-    lists = model.recommend(list(users), n=n, exclude_seen=exclude_seen)
+    if fold_in is None:
+        lists = model.recommend(list(users), n=n, exclude_seen=exclude_seen)
+    else:
+        heads = []
+        told = fold_in[fold_in["user"].isin(users)]
+        for user, rows in told.groupby("user", sort=False):
+            ranked = model.fold_in(rows, exclude_seen=exclude_seen)
+            # A copy: head(n) is a view, which keeps the whole list in memory.
+            heads.append(ranked[ranked["rank"] <= n].assign(user=user))
+        lists = pd.concat(heads)
     found = lists.merge(relevant, on=["user", "item"])
     hits = np.zeros((len(users), n), dtype=bool)
     hits[users.get_indexer(found["user"]), found["rank"] - 1] = True
@@ -300,20 +349,34 @@ def _lists(
     return pd.DataFrame(values, index=users), counts
 
 
+def _of_strangers(fold_in: pd.DataFrame, model: Any) -> pd.DataFrame:
+    """Rows of items that training knows; none may be of a user whom it knows."""
+    _check(fold_in)
+    trained = fold_in["user"].isin(model.train_.users.ids)
+    if trained.any():
+        raise ValueError(
+            f"user(s) {fold_in['user'][trained].unique()[:5].tolist()} of fold_in were "
+            "in training; strong generalization wants strangers: split.newcomers"
+        )
+    return fold_in[fold_in["item"].isin(model.train_.items.ids)]
+
+
 def _per_user(
     model: Any,
     test: pd.DataFrame,
     metric: str,
     clip: tuple[float, float] | None,
     relevant_at: float,
+    fold_in: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, str]:
     name, _, n = metric.partition("@")
-    if name in ERRORS and not n:
+    errors = ERRORS if fold_in is None else ()  # strangers are given lists, no ratings
+    if name in errors and not n:
         return _errors(model, test, clip), name
     if name not in RANKED or not n.isdigit():
-        known = [*ERRORS, *(f"{m}@10" for m in RANKED)]
+        known = [*errors, *(f"{m}@10" for m in RANKED)]
         raise ValueError(f"metric must be like one of {known}; got {metric!r}")
-    return _lists(model, test, int(n), relevant_at)[0], name
+    return _lists(model, test, int(n), relevant_at, fold_in)[0], name
 
 
 Part = tuple[np.ndarray, np.ndarray, bool]

@@ -6,6 +6,10 @@ A split answers a question, so choose the one that asks yours:
     leave_last   what does each user do next?
     temporal     what happens after a day on which the model was frozen?
     kfold        random, and each rating is tested exactly once
+    newcomers    how well is someone served who was not there in training?
+
+The last is called strong generalization: whole users are held out, the model is told
+some of their ratings when it is tested (``fold_in``), and the rest is to be found.
 
 Rows keep their index and order. Split first, index after: an id that only the test
 rows know is then a cold start, seen as such.
@@ -144,6 +148,50 @@ def kfold(
     order = np.random.default_rng(seed).permutation(len(ratings))
     fold[order] = np.arange(len(ratings)) * n_folds // len(ratings)
     return ((ratings[fold != f], ratings[fold == f]) for f in range(n_folds))
+
+
+def newcomers(
+    ratings: pd.DataFrame, *, users: float = 0.2, test: float = 0.2, seed: int = 0
+) -> Frames:
+    """Hold whole users out of training, and of each a random share to be found.
+
+    Parameters
+    ----------
+    ratings : DataFrame with columns ``user, item, rating``
+    users : float
+        Share of the users to hold out, above 0 and below 1, rounded down. It is drawn
+        from those with two ratings or more: a user with one, which cannot be both told
+        and tested, stays in training.
+    test : float
+        Share of a held-out user's ratings to test, above 0 and below 1, rounded down;
+        but one at least is tested, and one at least is told.
+    seed : int
+
+    Returns
+    -------
+    (train, known, test)
+        ``known`` is what the model is told of the held-out users:
+        ``evaluate.ranking(model, test, fold_in=known)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``ratings`` is no frame with users and rows, or the shares are out of range.
+    """
+    _check(ratings)
+    if not (0 < users < 1 and 0 < test < 1):
+        raise ValueError(
+            "users and test are shares, above 0 and below 1; got "
+            f"users={users}, test={test}"
+        )
+    rng = np.random.default_rng(seed)
+    rank, count = _rank_in_user(ratings, rng.permutation(len(ratings)))
+    ids = ratings["user"][count > 1].unique()
+    n_held = min(int(users * len(ids) + 1e-9), len(ids) - 1)  # 1e-9 as in _cut
+    drawn = ids[rng.permutation(len(ids))[:n_held]]
+    held = ratings["user"].isin(drawn).to_numpy()
+    tested = held & (rank < np.clip(np.floor(test * count + 1e-9), 1, count - 1))
+    return ratings[~held], ratings[held & ~tested], ratings[tested]
 
 
 def _cut(

@@ -226,6 +226,179 @@ def test_the_last_rating_of_each_user_is_one_thing_to_find(ratings):
     assert value["recall@5"] == pytest.approx(len(hit) / len(test))
 
 
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("n", [2, 10])
+def test_a_table_says_what_its_numbers_are(lists, n, exclude_seen):
+    out = evaluate.ranking(*lists, n=n, relevant_at=3.5, exclude_seen=exclude_seen)
+    assert list(out.columns[-2:]) == ["protocol", "definition"]
+    ranked = "all unseen" if exclude_seen else "all items"
+    assert set(out["protocol"]) == {f"{ranked}; relevant ≥ 3.5"}
+    assert out["definition"].tolist() == [
+        f"hits / {n}",
+        "hits / all relevant",
+        "DCG / best DCG; hit: 1/log₂(rank + 1)",
+        f"Σ precision@hit / min({n}, relevant)",
+        "1 / rank of first hit, 0 without",
+    ]
+    assert out["definition"].str.len().max() <= 50  # a table cuts what is longer
+    least = evaluate.ranking(*lists, n=n, denominator="min")["definition"]
+    assert least[f"recall@{n}"] == f"hits / min({n}, relevant)"
+    others = least.drop(f"recall@{n}")
+    assert others.equals(out["definition"].drop(f"recall@{n}"))
+
+
+# ---- Strangers, folded in ------------------------------------------------------------
+
+
+@pytest.fixture
+def strangers():
+    """Told: e of v, f of w, h of x, g of nothing that training knows, i of nothing."""
+    train = rows(
+        *[("a", item, 3) for item in "vwxyz"], *[("b", item, 3) for item in "vwx"],
+        ("c", "v", 3), ("c", "w", 3), ("d", "v", 3),
+    )  # fmt: skip
+    told = rows(
+        ("e", "v", 5), ("e", "new", 1), ("f", "w", 3), ("g", "new", 4), ("h", "x", 2)
+    )
+    test = rows(
+        ("e", "x", 5), ("e", "other", 4),   # list of e: w x y
+        ("f", "v", 4), ("f", "y", 2),       # list of f: v x y
+        ("h", "v", 1),                      # nothing relevant
+        ("g", "v", 5), ("i", "v", 5), ("a", "v", 5), ("i", "w", 1),  # nothing told
+    )  # fmt: skip
+    return train, told, test
+
+
+def test_strangers_by_hand(strangers):
+    train, told, test = strangers
+    model = mf.PopularityModel().fit(train)  # v w x y z, for everybody
+    out = evaluate.ranking(model, test, n=3, fold_in=told)
+    # hits of e: 0 1 0 of 2 relevant, one of which no list can hold; of f: 1 0 0 of 1
+    second = 1 / np.log2(3)
+    expected = [
+        (1 / 3 + 1 / 3) / 2,
+        (1 / 2 + 1) / 2,
+        (second / (1 + second) + 1) / 2,
+        (1 / 4 + 1) / 2,
+        (1 / 2 + 1) / 2,
+    ]
+    np.testing.assert_allclose(out["value"], expected, rtol=1e-14)
+    assert (out[["users", "left_out", "unknown"]] == [2, 1, 3]).all(axis=None)
+    assert set(out["protocol"]) == {"all unseen; relevant ≥ 4; folded in"}
+    out = evaluate.ranking(model, test, n=3, fold_in=told, exclude_seen=False)
+    # all lists: v w x
+    assert out.loc["mrr@3", "value"] == (1 / 3 + 1) / 2
+    assert set(out["protocol"]) == {"all items; relevant ≥ 4; folded in"}
+
+
+def test_what_a_stranger_rated_moves_the_list_of_a_factor_model():
+    train = rows(*[("a", item, 3) for item in "wxyz"])
+    model = mf.ALSModel(n_factors=1, center="mean", n_epochs=1).fit(train)
+    model.item_factors_ = np.array([[-2.0], [1.0], [-1.0], [2.0]])
+    told = rows(("e", "x", 5), ("f", "x", 5), ("f", "y", 4), ("g", "x", 1))
+    test = rows(("e", "z", 5), ("e", "w", 4), ("f", "w", 4), ("g", "w", 5))
+    # U of e ∝ 2 · 1 > 0: z y w; of f ∝ 2 · 1 + 1 · −1 > 0: z w; of g ∝ −2 · 1: w y z
+    out = evaluate.ranking(model, test, n=3, fold_in=told)
+    assert out.loc["mrr@3", "value"] == (1 + 1 / 2 + 1) / 3
+    assert out.loc["map@3", "value"] == pytest.approx((5 / 6 + 1 / 2 + 1) / 3)
+    turned = told.assign(rating=6 - told["rating"])  # e: w y z; f: w z; g: z y w
+    out = evaluate.ranking(model, test, n=3, fold_in=turned)
+    assert out.loc["mrr@3", "value"] == (1 + 1 + 1 / 3) / 3
+
+
+NUMBERS = ["value", "low", "high", "users", "left_out", "unknown"]
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize(
+    "model",
+    [
+        mf.PopularityModel(),
+        mf.BiasModel(),
+        mf.ItemKNNModel(n_neighbors=5),
+        mf.ALSModel(n_factors=3),
+        mf.ALSModel(n_factors=2, center="none", reg=0.1, weighted=False),
+    ],
+    ids=["popularity", "bias", "item knn", "als", "als, factors alone"],
+)
+def test_a_twin_of_a_training_user_gets_the_same_list(model, exclude_seen, ratings):
+    # These fold in as they train. A twin: another name, and the same ratings.
+    def twin(frame):
+        return frame.assign(user="twin of " + frame["user"].astype(str))
+
+    train, test = split.random(ratings, test=0.3)
+    train = train[train["user"] > 102]  # some are unknown
+    one = replace(model).fit(train)
+    how = {"n": 4, "exclude_seen": exclude_seen}
+    out = evaluate.ranking(one, test, **how)
+    told = twin(train).sample(frac=1, random_state=0)  # in no order
+    folded = evaluate.ranking(one, twin(test), fold_in=told, **how)
+    assert (out["unknown"] > 0).all()
+    pd.testing.assert_frame_equal(out[NUMBERS], folded[NUMBERS])
+    if exclude_seen:
+        models = {"a": one, "b": mf.MeanModel(of="item").fit(train)}
+        ndcg = {"metric": "ndcg@4"}
+        out = evaluate.compare(models, test, **ndcg)
+        folded = evaluate.compare(models, twin(test), fold_in=told, **ndcg)
+        pd.testing.assert_frame_equal(out, folded)
+
+
+def test_newcomers_are_split_told_and_tested(ratings):
+    train, known, test = split.newcomers(ratings, users=0.5, test=0.5)
+    model = mf.ItemKNNModel(n_neighbors=5).fit(train)
+    out = evaluate.ranking(model, test, n=5, relevant_at=0, fold_in=known)
+    assert (out[["users", "left_out", "unknown"]] == [15, 0, 0]).all(axis=None)
+    recall = []
+    for user, rest in test.groupby("user"):
+        best = model.fold_in(known[known["user"] == user])["item"].head(5)
+        recall.append(rest["item"].isin(best).mean())
+    assert 0 < out.loc["recall@5", "value"] == pytest.approx(np.mean(recall))
+
+
+def test_who_was_told_of_everything_has_an_empty_list(strangers):
+    train, _, test = strangers
+    model = mf.PopularityModel().fit(train)
+    told = rows(*[("e", item, 3) for item in "vwxyz"])
+    out = evaluate.ranking(model, test, fold_in=told)
+    assert (out["value"] == 0).all()
+    assert (out["users"] == 1).all()
+    told = pd.concat([told, rows(("f", "w", 3))])
+    out = evaluate.ranking(model, test, fold_in=told)
+    assert out.loc["mrr@10", "value"] == (0 + 1) / 2
+
+
+def test_who_cannot_be_folded_in_is_said(strangers, ratings):
+    train, told, test = strangers
+    model = mf.PopularityModel().fit(train)
+    both = {"a": model, "b": model}
+    for call in (
+        lambda told: evaluate.ranking(model, test, fold_in=told),
+        lambda told: evaluate.compare(both, test, metric="mrr@3", fold_in=told),
+    ):
+        known = pd.concat([told, rows(("a", "new", 5), ("d", "w", 5))])
+        with pytest.raises(ValueError, match=r"\['a', 'd'\] of fold_in.*newcomers"):
+            call(known)
+        with pytest.raises(ValueError, match=r"known from training or fold_in \(.*: 5"):
+            call(told[told["item"] == "new"])
+        with pytest.raises(ValueError, match="more than once"):
+            call(pd.concat([told, told]))
+        with pytest.raises(ValueError, match="no column 'rating'"):
+            call(told.drop(columns="rating"))
+        with pytest.raises(TypeError, match="expected a DataFrame"):
+            call(told.to_numpy())
+    with pytest.raises(
+        ValueError, match="n is the length of a list, at least 1; got 0"
+    ):
+        evaluate.ranking(model, test, n=0, fold_in=told)
+    with pytest.raises(ValueError, match=r"like one of \['precision@10'.*got 'rmse'"):
+        evaluate.compare(both, test, fold_in=told)
+    table = pd.DataFrame(0.0, index=list("abcd"), columns=list("vwxyz"))
+    with pytest.raises(mf.NotSupported, match="no fold_in"):
+        evaluate.ranking(Given(table=table).fit(train), test, fold_in=told)
+    with pytest.raises(mf.NotFittedError):
+        evaluate.ranking(mf.PopularityModel(), test, fold_in=told)
+
+
 # ---- Comparisons ---------------------------------------------------------------------
 
 

@@ -169,6 +169,61 @@ def test_kfold_seeds(ratings):
     assert set(one.index) != set(two.index)
 
 
+PART = st.sampled_from([0.1, 0.29, 0.5, 0.98, 1 - 1e-12])
+
+
+@calm
+@given(frames(), PART, PART, st.integers(0, 9))
+def test_newcomers(frame, users, test, seed):
+    parts = split.newcomers(frame, users=users, test=test, seed=seed)
+    train, known, held = parts
+    assert_partition(frame, parts)
+    assert set(known["user"]) == set(held["user"])  # a row in both, or in neither
+    assert set(known["user"]).isdisjoint(train["user"])
+    size = frame["user"].value_counts()
+    n = int((size > 1).sum())
+    assert known["user"].nunique() == max(min(floor(users, n), n - 1), 0)
+    for user, n_test in held["user"].value_counts().items():
+        n = size[user]
+        assert n_test == min(max(floor(test, n), 1), n - 1)
+    again = split.newcomers(frame, users=users, test=test, seed=seed)
+    assert_equal(parts, again)
+
+
+def test_a_user_with_one_rating_is_no_newcomer():
+    # told and tested it cannot be: it stays in training, and the share is of the others
+    frame = pd.DataFrame({"user": list("abbccdefgg"), "item": range(10), "rating": 3})
+    for seed in range(50):
+        train, known, held = split.newcomers(frame, users=0.67, seed=seed)
+        assert set("adef") < set(train["user"])
+        assert known["user"].nunique() == held["user"].nunique() == 2  # ⌊0.67 · 3⌋
+    train, known, held = split.newcomers(frame.drop_duplicates("user"), users=0.9)
+    assert len(train) == 7
+    assert known.empty
+    assert held.empty
+
+
+def test_every_user_is_a_newcomer_as_often_and_every_row_is_tested_as_often(ratings):
+    told, tested = np.zeros(len(ratings)), np.zeros(len(ratings))
+    for seed in range(400):
+        _, known, held = split.newcomers(ratings, users=0.5, test=0.5, seed=seed)
+        told[known.index] += 1
+        tested[held.index] += 1
+    drawn = told + tested  # 400 draws at 0.5: 200 ± 10
+    assert drawn.mean() == pytest.approx(200, abs=2)
+    assert abs(drawn - 200).max() < 50
+    even = ratings.groupby("user")["item"].transform("size") % 2 == 0
+    assert abs(tested - 100)[even].max() < 45  # 400 draws at 0.25: 100 ± 9
+
+
+def test_names_of_users_do_not_choose_the_newcomers(ratings):
+    renamed = ratings.assign(user="u" + (1000 - ratings["user"]).astype(str))
+    for part, other in zip(
+        split.newcomers(ratings), split.newcomers(renamed), strict=True
+    ):
+        assert list(part.index) == list(other.index)
+
+
 def test_a_split_leaves_the_frame_alone_and_shares_nothing_with_it(ratings):
     before = ratings.copy()
     for parts in (
@@ -177,6 +232,7 @@ def test_a_split_leaves_the_frame_alone_and_shares_nothing_with_it(ratings):
         split.temporal(ratings),
         split.leave_last(ratings, validation=True),
         next(split.kfold(ratings)),
+        split.newcomers(ratings),
     ):
         for part in parts:
             part.loc[:, "rating"] = -1.0
@@ -204,6 +260,12 @@ def test_a_missing_user_is_a_user_like_any_other():
     # Interactions refuses it, by name and row; a split need not
     frame = pd.DataFrame({"user": [1.0, None, None], "item": 1, "timestamp": [3, 1, 2]})
     assert list(split.leave_last(frame)[1].index) == [2]
+    frame = pd.concat([frame, frame.iloc[:1]], ignore_index=True)
+    held_back = [
+        split.newcomers(frame, users=0.5, seed=seed)[1]["user"].tolist()[0]
+        for seed in range(20)
+    ]
+    assert 0 < np.isnan(held_back).sum() < 20
 
 
 @pytest.mark.parametrize(
@@ -222,7 +284,11 @@ def test_bad_arguments(ratings):
     for n_folds in (1, 301):
         with pytest.raises(ValueError, match=f"the 300 ratings; got {n_folds}"):
             split.kfold(ratings, n_folds)
-    for cut in (split.random, split.temporal, split.leave_last, split.kfold):
+    for users, test in [(0, 0.2), (1, 0.2), (0.2, 0), (0.2, 1), (np.nan, 0.2)]:
+        with pytest.raises(ValueError, match=f"below 1; got users={users}, test="):
+            split.newcomers(ratings, users=users, test=test)
+    drawn = (split.random, split.kfold, split.newcomers)
+    for cut in (*drawn, split.temporal, split.leave_last):
         with pytest.raises(TypeError, match="DataFrame of ratings; got list"):
             cut([1, 2])
         with pytest.raises(ValueError, match=r"no column 'user'; found .*'who'"):
