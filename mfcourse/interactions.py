@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, issparse
 
 
 class IdMap:
@@ -144,6 +144,37 @@ class Interactions:
         self.users, self.items, self.csr = users, items, csr
         return self
 
+    @classmethod
+    def from_sparse(cls, matrix: Any) -> Interactions:
+        """Take a matrix of ratings or counts; row and column numbers become raw ids.
+
+        Parameters
+        ----------
+        matrix : scipy sparse matrix or array of shape (n_users, n_items)
+            Users in rows; any format. A row without entries is a user without ratings.
+
+        Returns
+        -------
+        Interactions
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is not sparse, has no entries, a cell twice, or NaN or infinity.
+        """
+        if not issparse(matrix) or matrix.ndim != 2:
+            raise TypeError(
+                f"expected a sparse matrix, users × items; got {type(matrix).__name__}"
+            )
+        csr = csr_matrix(matrix, dtype=np.float64, copy=True)
+        csr.sum_duplicates()
+        if csr.nnz < matrix.nnz:
+            raise ValueError(f"{matrix.nnz - csr.nnz} cell(s) of the matrix come twice")
+        if csr.nnz == 0 or not np.isfinite(csr.data).all():
+            raise ValueError("expected at least one entry, and all of them finite")
+        users, items = (IdMap(np.arange(size)) for size in csr.shape)
+        return cls.from_parts(users, items, csr)
+
     def updated(self, ratings: pd.DataFrame) -> tuple[Interactions, Interactions]:
         """Add further ratings: known ids keep their codes, new ones come after.
 
@@ -234,9 +265,12 @@ def check_columns(frame: pd.DataFrame, *columns: str) -> None:
         A column is missing.
     """
     if not isinstance(frame, pd.DataFrame):
+        cure = "Build one: pd.DataFrame({'user': …})"
+        if issparse(frame):
+            cure = "Users in rows? Then Interactions.from_sparse(matrix)"
         raise TypeError(
             f"expected a DataFrame with columns {list(columns)}; got "
-            f"{type(frame).__name__}. Build one: pd.DataFrame({{'user': …}})"
+            f"{type(frame).__name__}. {cure}"
         )
     for name in columns:
         if name not in frame.columns:

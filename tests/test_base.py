@@ -1,12 +1,16 @@
 """The protocol's own parts: ids, lists, saving, errors."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 import mfcourse as mf
+from mfcourse import datasets
 from mfcourse.interactions import IdMap
 from mfcourse.models import _lists, _store
 from mfcourse.models._check import check_number
@@ -45,6 +49,43 @@ def test_top_n_is_a_stable_sort_cut_off(scores, n):
     best, values = _lists.top_n(scores, n)
     assert list(best) == expected
     np.testing.assert_array_equal(values, scores[expected])
+
+
+@given(
+    seed=st.integers(0, 10**6), n_items=st.integers(1, 70), n=st.integers(1, 90),
+    kind=st.sampled_from([np.float64, np.float32]), seen=st.booleans(),
+)  # fmt: skip
+def test_lists_of_a_block_are_those_of_its_rows(seed, n_items, n, kind, seen):
+    """Compiled or not: ties, rows with little left, and rows where all is seen."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 6, (5, n_items)).astype(kind)
+    mask = csr_matrix(rng.random((5, n_items)) < [[0], [0.1], [0.5], [0.9], [1]])
+    hidden = np.where(mask.toarray(), -np.inf, scores) if seen else scores
+    rows = [_lists.top_n(row, n) for row in hidden]
+    with pytest.MonkeyPatch.context() as patch:
+        for least in (0, 10**9):  # compiled, NumPy
+            patch.setattr(_lists, "MANY", least)
+            best, values, lengths = _lists.top_n_rows(
+                scores.copy(), n, mask if seen else None
+            )
+            assert values.dtype == kind
+            assert list(lengths) == [len(b) for b, _ in rows]
+            np.testing.assert_array_equal(best, np.concatenate([b for b, _ in rows]))
+            np.testing.assert_array_equal(values, np.concatenate([v for _, v in rows]))
+
+
+def test_memory_of_recommend_does_not_grow_with_users(ratings):
+    """Scores are held for one block of users at a time."""
+    many = datasets.planted(4_000, 2_000, 2, density=0.002)[0]
+    model = mf.PopularityModel().fit(many)
+    model.recommend([0], n=3)
+    peaks = []
+    for n_users in (2_000, 4_000):  # 32 and 64 MB of scores, blocks of 32 MB
+        tracemalloc.start()
+        assert len(model.recommend(range(n_users), n=3)) == 3 * n_users
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 2_000 * 1_000  # 1 kB a user, for the lists themselves
 
 
 class TwoFactors(mf.FactorModel):

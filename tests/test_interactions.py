@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_matrix, csr_matrix
 
 from mfcourse.interactions import IdMap, Interactions
 
@@ -168,3 +169,34 @@ def test_refused_things():
         Interactions([(1, 2, 3)])
     with pytest.raises(ValueError, match=r"no column 'item'; found .*'film'.*rename"):
         Interactions(frame([1], [1], [1]).rename(columns={"item": "film"}))
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "lil"])
+def test_a_sparse_matrix_keeps_its_cells_and_its_empty_rows(form):
+    cells = np.array([[0.0, 2, 1], [0, 0, 0], [3, 0, 0]])
+    matrix = csr_matrix(cells).asformat(form)
+    train = Interactions.from_sparse(matrix)
+    np.testing.assert_array_equal(train.csr.toarray(), cells)
+    assert list(train.users.ids) == list(train.items.ids) == [0, 1, 2]
+    assert list(train.item_code) == [1, 2, 0]
+    train.csr.data[:] = 9
+    assert matrix.sum() == 6  # a copy
+
+
+def test_a_stored_zero_is_a_rating():
+    matrix = coo_matrix(([0.0, 1.0], ([0, 1], [1, 0])), (2, 2))
+    assert Interactions.from_sparse(matrix).n_ratings == 2
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "why"),
+    [
+        (np.eye(2), TypeError, "expected a sparse matrix, users × items; got ndarray"),
+        (csr_matrix((2, 2)), ValueError, "at least one entry"),
+        (csr_matrix([[np.nan]]), ValueError, "all of them finite"),
+        (coo_matrix(([1, 2], ([0, 0], [1, 1]))), ValueError, r"1 cell\(s\).*twice"),
+    ],
+)
+def test_refused_matrices(matrix, error, why):
+    with pytest.raises(error, match=why):
+        Interactions.from_sparse(matrix)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 BLOCK = 4_000_000  # scores held at once, 32 MB
+MANY = 1_000_000  # scores from which on compiled code is worth loading
 
 
 def top_n(score: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +41,39 @@ def top_n(score: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return best, score[best]
 
 
+def top_n_rows(
+    scores: np.ndarray, n: int, seen: csr_matrix | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same for each row of a block of scores, one list after the other.
+
+    Parameters
+    ----------
+    scores : array of shape (n_rows, n_items)
+        Changed where items are seen.
+    n : int
+    seen : csr_matrix of the same shape, optional
+        What it holds is left out of the lists.
+
+    Returns
+    -------
+    positions, scores : arrays of shape (at most n_rows · n,)
+    lengths : int array of shape (n_rows,)
+    """
+    if seen is not None:
+        rows = np.repeat(np.arange(len(scores)), np.diff(seen.indptr))
+        scores[rows, seen.indices] = -np.inf
+    if 1 <= n <= 100 and scores.size >= MANY:
+        from mfcourse.models._top import njit, top_n_block
+
+        if njit is not None:
+            best, value = top_n_block(scores, min(n, scores.shape[1]))
+            there = best >= 0
+            return best[there], value[there], there.sum(axis=1)
+    lists = [top_n(row, n) for row in scores]
+    best, value = (np.concatenate(parts) for parts in zip(*lists, strict=True))
+    return best, value, np.array([len(row) for row, _ in lists])
+
+
 def blocks(codes: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
     """Cut users into blocks whose scores fit in memory.
 
@@ -58,7 +93,7 @@ def blocks(codes: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
         yield codes[start : start + step]
 
 
-def frame(users: list[Any], ids: np.ndarray, lists: list[Any]) -> pd.DataFrame:
+def frame(users: list[Any], ids: np.ndarray, blocks: list[Any]) -> pd.DataFrame:
     """Put each user's list into one frame.
 
     Parameters
@@ -66,20 +101,21 @@ def frame(users: list[Any], ids: np.ndarray, lists: list[Any]) -> pd.DataFrame:
     users : list of n raw ids
     ids : array of shape (n_items,)
         Raw id of each item code.
-    lists : list of n (codes, scores)
-        Best first, as ``top_n`` gives them.
+    blocks : list of (item codes, scores, lengths)
+        The lists of some users after the other, as ``top_n_rows`` gives them.
 
     Returns
     -------
     DataFrame with columns ``user, item, score, rank``
     """
-    lengths = [len(best) for best, _ in lists]
-    none = (np.empty(0, np.int64), np.empty(0))
-    best, score = (np.concatenate(parts) for parts in zip(none, *lists, strict=True))
-    start = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths) if lengths else none[0]
+    none = (np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+    best, score, lengths = (
+        np.concatenate(parts) for parts in zip(*(blocks or [none]), strict=True)
+    )
+    start = np.repeat(np.cumsum(lengths) - lengths, lengths)
     return pd.DataFrame(
         {
-            "user": pd.Series(users).repeat(lengths).reset_index(drop=True),
+            "user": pd.Series(users).repeat(lengths.tolist()).reset_index(drop=True),
             "item": ids[best],
             "score": score,
             "rank": np.arange(len(best)) - start + 1,

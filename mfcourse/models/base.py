@@ -188,12 +188,8 @@ class Recommender:
             )
         lists = []
         for block in _lists.blocks(codes, self.train_.n_items):
-            scores = self._scores(block)
-            if exclude_seen:
-                seen = self.train_.csr[block]
-                rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
-                scores[rows, seen.indices] = -np.inf
-            lists += [top_n(row, n) for row in scores]
+            seen = self.train_.csr[block] if exclude_seen else None
+            lists.append(_lists.top_n_rows(self._scores(block), n, seen))
         return _lists.frame(asked, self.train_.items.ids, lists)
 
     def similar_items(self, item: Any, n: int = 10) -> pd.DataFrame:
@@ -368,9 +364,11 @@ class FactorModel(Recommender):
         return 0.0 if getattr(self, "center", "") == "none" else self.global_mean_
 
     def _scores(self, user_codes: np.ndarray) -> np.ndarray:
-        bias = self.user_bias_[user_codes][:, None] + self.item_bias_
-        U = self.user_factors_[user_codes]  # (len(user_codes), k)
-        return self._level + bias + U @ self.item_factors_.T
+        scores = self.user_factors_[user_codes] @ self.item_factors_.T
+        for bias in (self._level + self.user_bias_[user_codes, None], self.item_bias_):
+            if bias.any():  # a model without biases needs no walk over all scores
+                scores += bias
+        return scores
 
     def _pairs(self, user_codes: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
         bias = self.user_bias_[user_codes] + self.item_bias_[item_codes]

@@ -187,7 +187,7 @@ class _KNNModel(Recommender):
         return center + (total if self._by_user else total.T)
 
     def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
-        A, C, L = self._tables()
+        _, C, L = self._tables()
         n = self.train_.n_items
         center = self.global_mean_ + self.item_bias_[item_codes]
         damping = DAMPING_USER if self.center == "baseline" else 0.0
@@ -197,20 +197,28 @@ class _KNNModel(Recommender):
             bias = (rating - center).sum() / (damping + len(rating))
         rest = self._rest(rating, center + bias)
         at = np.argsort(item_codes)
-        data = self._values(rating, rest) if self._by_user else rest
-        one = (
-            np.array([0, len(at)], C[0].dtype),
-            item_codes[at].astype(C[1].dtype),
-            data[at],
-        )
-        zero, items = np.zeros(1, np.int64), np.arange(n)
         if self._by_user:
-            ends = np.array([0, n])
-            total = self._sums(one, C, L, zero, ends, items, own=False)
+            data = self._values(rating, rest)[at]
+            ends = np.array([0, len(at)], C[0].dtype)
+            one = ends, item_codes[at].astype(C[1].dtype), data
+            zero, items = np.zeros(1, np.int64), np.arange(n)
+            group = np.array([0, n])
+            total = self._sums(one, C, L, zero, group, items, own=False)
         else:
-            group = np.arange(n + 1)
-            total = self._sums(A, C, one, items, group, zero.repeat(n), own=True)
+            total = self._by_rated(item_codes[at], rest[at])
         return self.global_mean_ + bias + self.item_bias_ + total
+
+    def _by_rated(self, item_codes: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """What a newcomer's items add to each item: only their similarities count."""
+        s = np.zeros((len(item_codes), self.train_.n_items))
+        for p, i in enumerate(item_codes):
+            s[p] = self._row(i)
+        best = np.argsort(-s, axis=0, kind="stable")[: self.n_neighbors]
+        s = np.take_along_axis(s, best, axis=0).clip(0)
+        total, weight = (s * rest[best]).sum(axis=0), s.sum(axis=0)
+        if self.normalize:
+            np.divide(total, weight, out=total, where=weight > 0)
+        return total
 
     def _row(self, code: int) -> np.ndarray:
         """Similarity of one row to all, 0 to itself, shape (n_rows,)."""
