@@ -34,6 +34,9 @@ _NAMES = {
     "SGDModel": "models.sgd",
     "SVDppModel": "models.svdpp",
     "ALSModel": "models.als",
+    "ImplicitALSModel": "models.ials",
+    "BPRModel": "models.bpr",
+    "EASEModel": "models.ease",
 }
 __all__ = [*_MODULES, *_NAMES]
 

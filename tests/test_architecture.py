@@ -56,7 +56,7 @@ learn*         → learn models plots
 # Lines of code: not blank, no comment, no docstring. Raising one needs a line in
 # docs/decisions.md.
 CORE = ("datasets", "split", "interactions", "metrics", "evaluate", "models*")
-MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_000, 7_000
+MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_300, 7_000
 
 # The names of hyper-parameters; each may end in _user or _item.
 GLOSSARY = {
@@ -76,6 +76,8 @@ GLOSSARY = {
     "damping",
     "shrinkage",
     "alpha",
+    "reg_scaling",
+    "negatives",
     "seed",
     "engine",
     "dtype",

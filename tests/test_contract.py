@@ -34,7 +34,18 @@ MODELS = {
     "als, factors alone": mf.ALSModel(n_factors=3, center="none", reg=0.01),
     "als, cg": mf.ALSModel(n_factors=3, solver="cg", center="mean"),
     "als, plain λ": mf.ALSModel(n_factors=2, engine="plain", weighted=False),
+    "ials": mf.ImplicitALSModel(n_factors=3, reg=1.0),
+    "ials, cg": mf.ImplicitALSModel(n_factors=3, reg=0.1, solver="cg"),
+    "ials, plain": mf.ImplicitALSModel(n_factors=2, reg=1.0, engine="plain"),
+    "bpr": mf.BPRModel(n_factors=3, n_epochs=5),
+    "bpr, plain": mf.BPRModel(
+        n_factors=2, n_epochs=2, negatives="popularity", engine="plain"
+    ),
+    "ease": mf.EASEModel(reg=5.0),
+    "ease, plain": mf.EASEModel(reg=5.0, engine="plain"),
 }
+# They rank, and predict no ratings.
+RANKERS = (mf.PopularityModel, mf.ImplicitALSModel, mf.BPRModel, mf.EASEModel)
 # From a random start, one value everywhere is met nearly, not to the last bit; with
 # zeros for what is missing it is not met at all, which lesson 02 is about.
 NEARLY = {"NMFModel": 0.3, "SGDModel": 0.1, "SVDppModel": 0.1, "ALSModel": 0.05}
@@ -193,7 +204,7 @@ def test_the_right_answer_on_the_smallest_inputs(model):
     constant = random_ratings(5, 5, 20).assign(rating=3.0)
     predicted = clone(model).fit(constant).predict(constant)
     assert np.isfinite(predicted).all()
-    counts = isinstance(model, mf.PopularityModel) or getattr(model, "binary", False)
+    counts = isinstance(model, RANKERS) or getattr(model, "binary", False)
     if not counts and getattr(model, "fill", "") != "zero":
         atol = NEARLY.get(type(model).__name__, 1e-12)
         np.testing.assert_allclose(predicted, 3.0, atol=atol)

@@ -64,6 +64,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "reg": {"low": 0},
     "lr": {"low": 0, "open": True},
     "decay": {"low": 0},
+    "alpha": {"low": 0, "open": True},
     "damping_user": {"low": 0},
     "damping_item": {"low": 0},
     "n_epochs": {"low": 1, "kind": int},
@@ -75,6 +76,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
 CHOICES: dict[str, list[Any]] = {
     "center": ["biases", "mean", "none"],
     "solver": ["cholesky", "cg"],
+    "reg_scaling": ["none", "count", "frequency"],
+    "negatives": ["uniform", "popularity"],
     "fill": ["mean", "zero"],
     "order": ["alternate", "joint"],
     "weighted": [True, False],
@@ -102,3 +105,33 @@ def check_fields(model: Any) -> None:
             check_number(field.name, value, **NUMBERS[field.name])
         elif field.name in CHOICES:
             check_choice(field.name, value, CHOICES[field.name])
+
+
+def check_counts(train: Any, validation: Any) -> None:
+    """Raise unless the ratings can stand for events: plays, clicks, purchases.
+
+    Parameters
+    ----------
+    train : Interactions
+    validation : DataFrame or None
+        Must be None: what these models learn has no error in ratings.
+
+    Raises
+    ------
+    ValueError
+        A count is 0 or below, or there are validation ratings.
+    """
+    if (few := train.rating <= 0).any():
+        p = int(few.argmax())
+        user = train.users.ids.tolist()[train.user_code[p]]
+        item = train.items.ids.tolist()[train.item_code[p]]
+        raise ValueError(
+            f"counts must be above 0; user {user!r} has {train.rating[p]:g} for item "
+            f"{item!r} ({few.sum()} such row(s)). What never happened is no row: "
+            "frame[frame['rating'] > 0]"
+        )
+    if validation is not None:
+        raise ValueError(
+            "this model learns no ratings, so a validation frame has no RMSE. Fit "
+            "without it, then evaluate.ranking(model, validation, relevant_at=0)"
+        )

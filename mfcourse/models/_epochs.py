@@ -12,7 +12,7 @@ import pandas as pd
 
 def learn(
     model: Any,
-    epoch: Callable[[int], tuple[float, float]],
+    epoch: Callable[[int], tuple[float, float | None]],
     validation: pd.DataFrame | None,
     progress: bool,
 ) -> None:
@@ -29,7 +29,7 @@ def learn(
         set anew.
     epoch : callable
         Runs epoch number t, from 1; returns the objective and the sum of squared
-        training errors after it.
+        training errors after it, or None in its place where nobody learns ratings.
     validation : DataFrame with columns ``user, item, rating``, optional
     progress : bool
         Show a bar with the errors.
@@ -53,9 +53,10 @@ def learn(
         start = time.perf_counter()
         objective, squares = epoch(t)
         seconds = time.perf_counter() - start
-        squares = squares if np.isfinite(objective) else np.inf
-        rmse = check_progress(model, t, squares, train)
-        row = {"epoch": t, "objective": objective, "train_rmse": rmse}
+        row = {"epoch": t, "objective": objective}
+        if squares is not None:
+            squares = squares if np.isfinite(objective) else np.inf
+            row["train_rmse"] = check_progress(model, t, squares, train)
         if validation is not None:
             error = rating - model._predict(user_code, item_code)
             row["validation_rmse"] = float(np.sqrt((error**2).mean()))

@@ -12,7 +12,12 @@ Row p of A holds the factors of the p-th rated item, V_i; with biases, (1, V_i),
 x = (b_u, U_u). y_p = r_ui − μ − b_i. A is n_u × d: n_u ratings, d = k or 1 + k.
 
 Cholesky. M = L Lᵀ with L lower triangular; then L z = Aᵀ y and Lᵀ x = z, from the top
-and from the bottom: n_u d² + d³ / 3 operations.
+and from the bottom: n_u d² + d³ / 3 operations. With w > 0 and fewer ratings than
+unknowns, the same x comes from a smaller system, n_u × n_u, in n_u² d + n_u³ / 3:
+
+    x = Aᵀ z,    (A Aᵀ + w I) z = y
+
+(put x into M x = Aᵀ y: Aᵀ (A Aᵀ + w I) z is on the left, Aᵀ y on the right).
 
 Conjugate gradients. From the row as it was, go to the lowest point along a direction,
 a few times. The first direction is the residual Aᵀ y − M x, half the gradient with its
@@ -32,6 +37,7 @@ import numpy as np
 from mfcourse.models._compiled import kernel, prange
 
 LEAST = 1e-12  # a pivot that lost as many digits counts as 0: M is singular
+SHARES = 64  # every 64th row is one thread's turn: each gets long and short rows alike
 
 
 def ridge_row(
@@ -104,7 +110,7 @@ def solve_rows_plain(
         weight = reg * len(rated) if weighted else reg
         M, b = A.T @ A + weight * np.eye(A.shape[1]), A.T @ y
         if cg_steps:
-            own[u, first:] = _steps_plain(M, b, own[u, first:], cg_steps)
+            own[u, first:] = steps_plain(M, b, own[u, first:], cg_steps)
         elif _singular(M):
             failed[u] = 1
         else:
@@ -120,8 +126,20 @@ def _singular(M: np.ndarray) -> bool:
     return bool((pivots <= LEAST * np.diag(M)).any())
 
 
-def _steps_plain(M: np.ndarray, b: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:
-    """Conjugate gradients from x, with M formed."""
+def steps_plain(M: np.ndarray, b: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:
+    """Conjugate gradients from x, with M formed.
+
+    Parameters
+    ----------
+    M : array of shape (d, d)
+    b, x : arrays of shape (d,)
+        Right side, and where to start.
+    steps : int
+
+    Returns
+    -------
+    array of shape (d,)
+    """
     residual = b - M @ x
     direction, squares = residual, residual @ residual
     for _ in range(steps):
@@ -153,38 +171,39 @@ def solve_rows(  # type: ignore[no-untyped-def]
     """
     size = own.shape[1] - first
     failed = np.zeros(len(own), np.int8)
-    for u in prange(len(own)):
-        n_rated = indptr[u + 1] - indptr[u]
-        if n_rated == 0:
-            own[u] = 0.0
-            continue
-        A = np.empty((n_rated, size))
-        y = np.empty(n_rated)
-        for p in range(n_rated):
-            i = codes[indptr[u] + p]
-            y[p] = data[indptr[u] + p] - level - other[i, 0]
-            A[p] = other[i, first:]
-            if first == 0:
-                A[p, 0] = 1.0
-        weight = reg * n_rated if weighted else reg
-        x = own[u, first:]  # a view: the solution lands in own
-        if cg_steps > 0:
-            conjugate_gradients(A, y, weight, x, cg_steps)
-        else:
-            failed[u] = cholesky(A, y, weight, x)
+    for share in prange(SHARES):
+        for u in range(share, len(own), SHARES):
+            n_rated = indptr[u + 1] - indptr[u]
+            if n_rated == 0:
+                own[u] = 0.0
+                continue
+            A = np.empty((n_rated, size))
+            y = np.empty(n_rated)
+            for p in range(n_rated):
+                i = codes[indptr[u] + p]
+                y[p] = data[indptr[u] + p] - level - other[i, 0]
+                A[p] = other[i, first:]
+                if first == 0:
+                    A[p, 0] = 1.0
+            weight = reg * n_rated if weighted else reg
+            x = own[u, first:]  # a view: the solution lands in own
+            if cg_steps > 0:
+                conjugate_gradients(A, y, weight, x, cg_steps)
+            else:
+                failed[u] = cholesky(A, y, weight, x)
     return failed
 
 
 @kernel(fastmath={"reassoc", "contract"})
 def cholesky(A, y, weight, x):  # type: ignore[no-untyped-def]
-    """Solve M x = Aᵀ y by the factor L of M = L Lᵀ.
+    """Solve M x = Aᵀ y, or the smaller system, by a factor L L ᵀ.
 
     Parameters
     ----------
     A : array of shape (n_rated, d)
     y : array of shape (n_rated,)
     weight : float
-        w.
+        w, of A's type.
     x : array of shape (d,)
         The solution is put here.
 
@@ -193,38 +212,46 @@ def cholesky(A, y, weight, x):  # type: ignore[no-untyped-def]
     int
         1 where M is singular, or next to it; x is then unchanged.
     """
-    d = A.shape[1]
-    L = np.zeros((d, d))  # lower triangle of M, then its factor, in the same place
-    b = np.zeros(d)  # Aᵀ y, then z, then x
-    for p in range(len(A)):
-        row = A[p]
-        for f in range(d):
-            b[f] += y[p] * row[f]
-            for g in range(f + 1):
-                L[f, g] += row[f] * row[g]
-    for f in range(d):
+    n, d = A.shape
+    small = n < d and weight > 0
+    size = n if small else d
+    L = np.zeros((size, size), A.dtype)  # lower triangle of M, then its factor
+    b = np.zeros(size, A.dtype)  # the right side, then z, then the solution
+    if small:
+        for p in range(n):
+            b[p] = y[p]
+            for q in range(p + 1):
+                L[p, q] = dot(A[p], A[q])
+    else:
+        for p in range(n):
+            row = A[p]
+            for f in range(d):
+                b[f] += y[p] * row[f]
+                for g in range(f + 1):
+                    L[f, g] += row[f] * row[g]
+    for f in range(size):
         L[f, f] += weight
-    for f in range(d):  # L_fg = (M_fg − Σ_h L_fh L_gh) / L_gg; L_ff is the root of that
+    for f in range(size):  # L_fg = (M_fg − Σ_h L_fh L_gh) / L_gg; L_ff the root of that
         least = LEAST * L[f, f]
-        for g in range(f + 1):
-            total = L[f, g]
-            for h in range(g):
-                total -= L[f, h] * L[g, h]
-            if f > g:
-                L[f, g] = total / L[g, g]
-            elif total > least:
-                L[f, f] = np.sqrt(total)
-            else:
-                return 1
-    for f in range(d):  # L z = b
         for g in range(f):
-            b[f] -= L[f, g] * b[g]
-        b[f] /= L[f, f]
-    for f in range(d - 1, -1, -1):  # Lᵀ x = z
+            L[f, g] = (L[f, g] - dot(L[f, :g], L[g, :g])) / L[g, g]
+        rest = L[f, f] - dot(L[f, :f], L[f, :f])
+        if not rest > least:
+            return 1
+        L[f, f] = np.sqrt(rest)
+    for f in range(size):  # L z = b
+        b[f] = (b[f] - dot(L[f, :f], b[:f])) / L[f, f]
+    for f in range(size - 1, -1, -1):  # Lᵀ x = z
         b[f] /= L[f, f]
         for g in range(f):
             b[g] -= L[f, g] * b[f]
-    x[:] = b
+    if small:
+        x[:] = 0
+        for p in range(n):
+            for f in range(d):
+                x[f] += b[p] * A[p, f]
+    else:
+        x[:] = b
     return 0
 
 
@@ -237,29 +264,40 @@ def conjugate_gradients(A, y, weight, x, steps):  # type: ignore[no-untyped-def]
     A : array of shape (n_rated, d)
     y : array of shape (n_rated,)
     weight : float
-        w.
+        w, of A's type.
     x : array of shape (d,)
         Where to start; changed in place.
     steps : int
         At most; d steps solve the system but for rounding.
     """
-    residual = np.zeros(len(x))  # Aᵀ y − M x
-    for p in range(len(A)):
-        residual += (y[p] - dot(A[p], x)) * A[p]
-    residual -= weight * x
+    n, d = A.shape
+    residual = np.empty(d, A.dtype)  # Aᵀ y − M x
+    image = np.empty(d, A.dtype)  # M · direction
+    for f in range(d):
+        residual[f] = -weight * x[f]
+    for p in range(n):
+        error = y[p] - dot(A[p], x)
+        for f in range(d):
+            residual[f] += error * A[p, f]
     direction = residual.copy()
     squares = dot(residual, residual)
     for _ in range(steps):
         if squares < 1e-30:  # solved: go on, and it would be 0 / 0
             break
-        image = weight * direction  # M · direction
-        for p in range(len(A)):
-            image += dot(A[p], direction) * A[p]
+        for f in range(d):
+            image[f] = weight * direction[f]
+        for p in range(n):
+            along = dot(A[p], direction)
+            for f in range(d):
+                image[f] += along * A[p, f]
         step = squares / dot(direction, image)
-        x += step * direction
-        residual -= step * image
+        for f in range(d):
+            x[f] += step * direction[f]
+            residual[f] -= step * image[f]
         before, squares = squares, dot(residual, residual)
-        direction = residual + squares / before * direction
+        turn = squares / before
+        for f in range(d):
+            direction[f] = residual[f] + turn * direction[f]
 
 
 @kernel(fastmath={"reassoc", "contract"})
@@ -272,9 +310,9 @@ def dot(a, b):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    float
+    number of a's type
     """
-    total = 0.0
+    total = a.dtype.type(0)
     for f in range(len(a)):
         total += a[f] * b[f]
     return total
