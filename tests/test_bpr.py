@@ -55,7 +55,7 @@ def planted(m=150, n=80, per_user=20, skew=0.0, seed=0):
 
 @each_run
 @pytest.mark.parametrize("reg", [0.0, 0.3])
-@pytest.mark.parametrize("size", [1.0, 30.0])  # 30: x is ±1,800, and e^1,800 no number
+@pytest.mark.parametrize("size", [1.0, 30.0])  # 30: x is ±2,000, and e^2,000 no number
 @pytest.mark.parametrize("i", [0, 1])
 def test_a_step_is_the_negative_gradient_times_lr(run, reg, size, i):
     rng = np.random.default_rng(4)

@@ -20,8 +20,7 @@ Update. The gradient of one triple's term, with the sign turned, times γ. Since
     b_j ← b_j + γ (−z − λ b_j)           V_j ← V_j + γ (−z U_u − λ V_j)
     U_u ← U_u + γ (z (V_i − V_j) − λ U_u)
 
-The ½ makes λ the paper's in the updates, and that of the library implicit. (The paper
-writes + λ there; it is a slip.)
+(The ½ lets λ stand alone in them.)
 
 An epoch visits each observed pair (u, i) once, and draws its j: every item alike, or in
 proportion to how many users have it; again while u has j, TRIES times at most. A pair
@@ -79,6 +78,8 @@ class BPRModel(FactorModel):
         Passes over the observed pairs.
     negatives : {"uniform", "popularity"}
         How j is drawn: every item alike, or in proportion to how many users have it.
+        The latter are harder to tell apart, and want a smaller ``init_sd`` and ``lr``,
+        and fewer epochs (on the embedded ratings 0.03, 0.01 and 40).
     init_sd : float
         Standard deviation of the random start.
     seed : int
