@@ -38,6 +38,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS, DASHES = "os^DvPX", ("-", "--", "-.", ":")
 HATCH = "////"
 QUIET = "said by other words"  # gid of texts that `describe` need not repeat
+PLACELESS = "on a map"  # gid of dots whose places differ between machines
 STYLE: Any = {
     "figure.dpi": 110,
     "figure.facecolor": "white",
@@ -609,6 +610,70 @@ def timeline(
     return fig
 
 
+@_styled()
+def maps(
+    points: Mapping[str, ArrayLike],
+    groups: Sequence[Any],
+    *,
+    names: Mapping[int, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Show maps of the same things side by side: what PCA, t-SNE or UMAP made of them.
+
+    The words of the figure hold no coordinates: those mean nothing by themselves, and
+    t-SNE's and UMAP's differ between machines. Let the names of the maps say what is
+    kept: ``{"PCA: 0.2 of the ten nearest kept": xy}``.
+
+    Parameters
+    ----------
+    points : mapping
+        Name of the map → array of shape (n, 2).
+    groups : sequence of length n
+        What each dot is; a colour and a marker for each, in the order of appearance.
+    names : mapping, optional
+        Row → what is written beside its dot.
+    title : str
+
+    Returns
+    -------
+    Figure
+        One Axes a map.
+
+    Raises
+    ------
+    ValueError
+        There is no map, or one is not a finite (n, 2).
+    """
+    if not points:
+        raise ValueError('no map to show; pass {"PCA": points}, n rows of two')
+    label = np.asarray(groups)
+    places = {name: np.asarray(xy, dtype=float) for name, xy in points.items()}
+    for name, xy in places.items():
+        if xy.shape != (len(label), 2) or not np.isfinite(xy).all() or not xy.size:
+            raise ValueError(
+                f"map {name!r} must hold two finite numbers for each of the "
+                f"{len(label)} groups given; its shape is {xy.shape}"
+            )
+    fig, axes = plt.subplots(1, len(points), figsize=(8.2, 4.4), squeeze=False)
+    for ax, (name, xy) in zip(axes[0], places.items(), strict=True):
+        ax.set_title(name, fontsize=10)
+        ax.set(xticks=[], yticks=[])
+        looks = zip(cycle(COLORS), cycle(MARKERS), pd.unique(label))
+        for color, marker, group in looks:
+            x, y = xy[label == group].T
+            look = {"color": color, "marker": marker, "s": 16, "linewidths": 0}
+            ax.scatter(x, y, alpha=0.6, label=group, gid=PLACELESS, **look)
+        for row, text in (names or {}).items():
+            box = {"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.7}
+            _beside(ax, text, tuple(xy[row]), (3, 2), gid="", fontsize=8, bbox=box)
+            ax.plot(*xy[row], "o", mfc="none", mec="black", ms=7, gid=QUIET)
+    handles = axes[0, 0].get_legend_handles_labels()
+    fig.legend(*handles, loc="lower center", ncols=len(handles[0]))
+    fig.suptitle(title, x=0.02, ha="left", fontweight="bold")
+    fig.tight_layout(rect=(0, 0.07, 1, 1))
+    return fig
+
+
 def describe(fig: Figure) -> str:
     """Say in words what a figure shows, number by number.
 
@@ -671,6 +736,9 @@ def _describe(ax: Axes) -> list[str]:
         if id(group) in done:
             continue
         x, y = _filled(group.get_offsets()).T
+        if group.get_gid() == PLACELESS:
+            said.append(f"Dots{_label(group)}: n={len(x)}")
+            continue
         kind = "Dots" if isinstance(group, PathCollection) else type(group).__name__
         if isinstance(ax.xaxis.get_major_locator(), dates.AutoDateLocator) and len(x):
             across = f"from {dates.num2date(x.min()):%Y-%m-%d} "

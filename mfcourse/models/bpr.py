@@ -27,10 +27,12 @@ proportion to how many users have it; again while u has j, TRIES times at most. 
 for which none was found is skipped, as all pairs of a user who has everything are. How
 often an event happened (the rating) does not count, only that it did.
 
-The visits go user by user as memory lies, like those of SGD, and on one thread. That is
-not for want of a second: two triples on two threads change the same rows, and which
-comes first, or is lost, differs from run to run. So do the results of libraries that do
-it. Items to compare with are drawn before the epoch, so that both engines see the same.
+The visits go user by user as memory lies, like those of SGD. (The paper draws triples
+at random; on the embedded likes both orders reach the same NDCG@10.) They go on one
+thread, and not for want of a second: two triples on two threads change the same rows,
+and which comes first, or is lost, differs from run to run. So do the results of
+libraries that do it. Items to compare with are drawn before the epoch, so that both
+engines see the same.
 
 Symbols: b_i (n_items,) biases, 0 at first; U (n_users, k), V (n_items, k) factors, at
 first random with mean 0 and standard deviation init_sd; λ reg; γ lr; k n_factors.

@@ -44,9 +44,9 @@ Conventions, and how to meet each objective here (r is the count; w of items ali
     Spark        1 + α |r|       1             λ |Ω_u|                     "count"
     Rendle       1 + α₀          α₀            λ (|Ω_u| + α₀ n_items)      "frequency"
 
-implicit: give it the values 1 + α r, and alpha=1. Rendle: his seen pair has the two
-terms (1 − r̂)² + α₀ r̂²; take r = 1, α = 1 / α₀ and reg = λ (1 + α), and his factors are
-ours / (1 + α₀)^½.
+implicit: give it the values 1 + α r, and alpha=1. Spark: Ω_u counts what is above 0.
+Rendle (at his exponent ν = 1): his seen pair has the two terms (1 − r̂)² + α₀ r̂²; take
+r = 1, α = 1 / α₀ and reg = λ (1 + α), and his factors are ours / (1 + α₀)^½.
 
 Symbols: r_ui count; Ω_u items seen with u; U (n_users, k), V (n_items, k) factors, at
 first random with mean 0 and standard deviation init_sd; G Gramian (k, k); λ reg;
