@@ -146,6 +146,23 @@ def test_scatter_names_its_dots():
     assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
 
 
+def test_maps_say_how_many_and_never_where():
+    xy = np.arange(10.0).reshape(5, 2)
+    groups = ["old", "new", "new", "old", "new"]
+    kept = {"PCA: 0.2 kept": xy, "t-SNE: 0.5 kept": -xy}
+    words = said(plots.maps(kept, groups, names={3: "Star Rust"}, title="Two maps"))
+    assert words.splitlines() == [
+        "Figure: Two maps.",
+        *("Plot: PCA: 0.2 kept. x: no label. y: no label.",),
+        *("  Dots old: n=2", "  Dots new: n=3", "  Note: Star Rust"),
+        *("Plot: t-SNE: 0.5 kept. x: no label. y: no label.",),
+        *("  Dots old: n=2", "  Dots new: n=3", "  Note: Star Rust"),
+    ]
+    elsewhere = {name: 7 * places**2 for name, places in kept.items()}
+    again = plots.maps(elsewhere, groups, names={3: "Star Rust"}, title="Two maps")
+    assert said(again) == words
+
+
 def test_timeline_counts_what_each_split_holds_back():
     train = pd.DataFrame({"user": ["a", "a", "b"], "timestamp": [0, 86400, 86400 * 9]})
     test = train.iloc[[1]].assign(timestamp=86400 * 2)
@@ -201,6 +218,15 @@ REFUSED = {
     "scatter": (lambda: plots.scatter(NAN, [1, 2]), "no pair to show"),
     "scatter lengths": (lambda: plots.scatter([1], [1, 2]), "got 1 x, 2 y"),
     "scatter names": (lambda: plots.scatter([1], [2], names=[]), "and 0 names"),
+    "maps": (lambda: plots.maps({}, []), "no map to show"),
+    "maps shape": (
+        lambda: plots.maps({"a": [[1, 2]]}, ["x", "y"]),
+        "each of the 2 groups",
+    ),
+    "maps value": (
+        lambda: plots.maps({"a": [[1, np.nan]]}, ["x"]),
+        "two finite numbers",
+    ),
     "timeline": (lambda: plots.timeline({}), "no split to show"),
     "timeline time": (lambda: plots.timeline({"r": (PAIRS, PAIRS)}), "'timestamp'"),
     "timeline empty": (

@@ -231,10 +231,14 @@ class ImplicitALSModel(FactorModel):
         self, item_codes: np.ndarray, rating: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Left side M of a user's system, and the terms c_ui V_i of the right one."""
-        V = self.item_factors_.astype(np.float64)
-        A, extra = V[item_codes], self.alpha * rating[:, None]
+        V = self.item_factors_
+        if "_cache" not in vars(self) or self._cache[0] is not V:
+            with _one_blas_thread():
+                F = V.astype(np.float64)
+                self._cache: tuple[Any, Any] = V, F.T @ F  # once for all newcomers
+        A, extra = V[item_codes].astype(np.float64), self.alpha * rating[:, None]
         weight = float(self._weight(len(rating), len(V)))
-        M = V.T @ V + A.T @ (extra * A) + weight * np.eye(V.shape[1])
+        M = self._cache[1] + A.T @ (extra * A) + weight * np.eye(V.shape[1])
         return M, (1 + extra) * A
 
     def _solve_user(
