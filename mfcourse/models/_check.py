@@ -1,4 +1,4 @@
-"""Checks of hyper-parameters, shared by all models."""
+"""Checks that all models share: of hyper-parameters, counts, and newcomers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import pandas as pd
+
+from mfcourse.interactions import (
+    IdMap,
+    check_columns,
+    check_ratings,
+    raise_duplicate,
+)
 
 
 def check_number(
@@ -135,3 +143,41 @@ def check_counts(train: Any, validation: Any) -> None:
             "this model learns no ratings, so a validation frame has no RMSE. Fit "
             "without it, then evaluate.ranking(model, validation, relevant_at=0)"
         )
+
+
+def newcomer(ratings: pd.DataFrame, items: IdMap) -> tuple[np.ndarray, np.ndarray]:
+    """Item codes and ratings of a new user, checked.
+
+    Parameters
+    ----------
+    ratings : DataFrame with columns ``item, rating``
+        May have no rows.
+    items : IdMap
+        Of training.
+
+    Returns
+    -------
+    item_codes : int array of shape (n,)
+    rating : float array of shape (n,)
+
+    Raises
+    ------
+    KeyError
+        An item was not in training.
+    TypeError, ValueError
+        A column or a value is missing, or an item comes twice.
+    """
+    check_columns(ratings, "item", "rating")
+    one_user = ratings[["item", "rating"]].assign(user=0)
+    if len(ratings):
+        check_ratings(one_user)
+    if one_user.duplicated("item").any():
+        raise_duplicate(one_user)
+    codes = items.codes(ratings["item"])
+    if (codes < 0).any():
+        unknown = ratings["item"][codes < 0].tolist()
+        raise KeyError(
+            f"item(s) {unknown[:5]} were not in training. Leave them out: "
+            "ratings[ratings['item'].isin(model.train_.items.ids)]"
+        )
+    return codes, ratings["rating"].to_numpy(np.float64)

@@ -39,7 +39,6 @@ section 5 (explanations).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -161,39 +160,16 @@ class ALSModel(FactorModel):
         F, with_bias = self.item_factors_[item_codes], self.center == "biases"
         return ridge_row(F, y, self._weight(len(rating)), with_bias)
 
-    def explain(self, user: Any, item: Any) -> pd.DataFrame:
-        """What each of the user's ratings adds to a score.
+    def _reasons(self, u: int, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The row solve is linear in y, the ratings less μ and b_i.
 
-        The row solve is linear in y, the ratings less μ and b_i. With t = (1, V_i) and
-        M = AᵀA + w I, b_u + U_u · V_i = tᵀ M⁻¹ Aᵀ y = Σ_p (A M⁻¹ t)_p y_p: a term for
-        each rating p.
-
-        Parameters
-        ----------
-        user, item : raw ids
-
-        Returns
-        -------
-        DataFrame with columns ``item, contribution``
-            Largest first; with μ and b_i, their sum is the prediction. (With
-            ``solver="cg"`` nearly so: there the row was not solved to the end.)
-
-        Raises
-        ------
-        KeyError
-            The user or the item was not in training.
+        With t = (1, V_i) and M = AᵀA + w I, b_u + U_u · V_i = tᵀ M⁻¹ Aᵀ y
+        = Σ_p (A M⁻¹ t)_p y_p: a term for each rating p.
         """
-        self._require_fit()
-        train = self.train_
-        u = train.users.code(user, "user", "there is nothing to explain")
-        i = train.items.code(item, "item", "there is nothing to explain")
-        rated = train.csr[u]
+        rated = self.train_.csr[u]
         y = rated.data - self._level - self.item_bias_[rated.indices]
         A, t = self.item_factors_[rated.indices], self.item_factors_[i]
         if self.center == "biases":
             A, t = np.insert(A, 0, 1.0, axis=1), np.insert(t, 0, 1.0)
         M = A.T @ A + self._weight(len(y)) * np.eye(len(t))
-        part = (A @ np.linalg.solve(M, t)) * y
-        order = np.argsort(-part, kind="stable")
-        ids = train.items.ids[rated.indices[order]]
-        return pd.DataFrame({"item": ids, "contribution": part[order]})
+        return rated.indices, (A @ np.linalg.solve(M, t)) * y

@@ -24,14 +24,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from mfcourse.interactions import (
-    Interactions,
-    check_columns,
-    check_ratings,
-    raise_duplicate,
-)
+from mfcourse.interactions import Interactions, check_columns, check_ratings
 from mfcourse.models import _lists, _store
-from mfcourse.models._check import check_fields
+from mfcourse.models._check import check_fields, newcomer
 from mfcourse.models._lists import top_n
 
 
@@ -245,7 +240,7 @@ class Recommender:
             The model cannot.
         """
         self._require_fit()
-        item_code, rating = self._newcomer(ratings)
+        item_code, rating = newcomer(ratings, self.train_.items)
         score = self._new_user(item_code, rating)
         if exclude_seen:
             score[item_code] = -np.inf
@@ -253,23 +248,6 @@ class Recommender:
         items = self.train_.items.ids[best]
         rank = np.arange(1, len(best) + 1)
         return pd.DataFrame({"item": items, "score": score, "rank": rank})
-
-    def _newcomer(self, ratings: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Item codes and ratings of a new user, checked."""
-        check_columns(ratings, "item", "rating")
-        one_user = ratings[["item", "rating"]].assign(user=0)
-        if len(ratings):
-            check_ratings(one_user)
-        if one_user.duplicated("item").any():
-            raise_duplicate(one_user)
-        codes = self.train_.items.codes(ratings["item"])
-        if (codes < 0).any():
-            unknown = ratings["item"][codes < 0].tolist()
-            raise KeyError(
-                f"item(s) {unknown[:5]} were not in training. Leave them out: "
-                "ratings[ratings['item'].isin(model.train_.items.ids)]"
-            )
-        return codes, ratings["rating"].to_numpy(np.float64)
 
     def explain(self, user: Any, item: Any) -> pd.DataFrame:
         """What each of the user's items adds to a score.
@@ -281,12 +259,27 @@ class Recommender:
         Returns
         -------
         DataFrame with columns ``item, contribution``
+            Largest first. With μ and b_i, where the model has them, their sum is the
+            prediction; with ``solver="cg"`` nearly so, since the row was not solved to
+            the end.
 
         Raises
         ------
+        KeyError
+            The user or the item was not in training.
         NotSupported
             The model cannot.
         """
+        self._require_fit()
+        u = self.train_.users.code(user, "user", "there is nothing to explain")
+        i = self.train_.items.code(item, "item", "there is nothing to explain")
+        codes, part = self._reasons(u, i)
+        order = np.argsort(-part, kind="stable")
+        ids = self.train_.items.ids[codes[order]]
+        return pd.DataFrame({"item": ids, "contribution": part[order]})
+
+    def _reasons(self, u: int, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the items of user u, and what each adds to the score of item i."""
         raise self._unsupported("explain", "ALS and iALS")
 
     def save(self, path: str | Path) -> Path:
@@ -390,7 +383,7 @@ class FactorModel(Recommender):
             U_u of the newcomer.
         """
         self._require_fit()
-        return self._solve_user(*self._newcomer(ratings))
+        return self._solve_user(*newcomer(ratings, self.train_.items))
 
     def _solve_user(
         self, item_codes: np.ndarray, rating: np.ndarray

@@ -250,37 +250,12 @@ class ImplicitALSModel(FactorModel):
         M, terms = self._system(item_codes, rating)
         return 0.0, np.linalg.solve(M, terms.sum(axis=0))
 
-    def explain(self, user: Any, item: Any) -> pd.DataFrame:
-        """What each item that the user was seen with adds to a score.
-
-        With M the left side of the user's system, U_u · V_i = V_iᵀ M⁻¹ Σ_j c_uj V_j: a
-        term for each seen item j.
-
-        Parameters
-        ----------
-        user, item : raw ids
-
-        Returns
-        -------
-        DataFrame with columns ``item, contribution``
-            Largest first; their sum is the score. (With ``solver="cg"`` nearly so:
-            there the row was not solved to the end.)
-
-        Raises
-        ------
-        KeyError
-            The user or the item was not in training.
-        """
-        self._require_fit()
-        train = self.train_
-        u = train.users.code(user, "user", "there is nothing to explain")
-        i = train.items.code(item, "item", "there is nothing to explain")
-        seen = train.csr[u]
+    def _reasons(self, u: int, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """With M the left side of u's system, U_u · V_i = V_iᵀ M⁻¹ Σ_j c_uj V_j."""
+        seen = self.train_.csr[u]
         M, terms = self._system(seen.indices, seen.data)
-        part = terms @ np.linalg.solve(M, self.item_factors_[i].astype(np.float64))
-        order = np.argsort(-part, kind="stable")
-        ids = train.items.ids[seen.indices[order]]
-        return pd.DataFrame({"item": ids, "contribution": part[order]})
+        row = self.item_factors_[i].astype(np.float64)
+        return seen.indices, terms @ np.linalg.solve(M, row)
 
 
 def _one_blas_thread() -> Any:
