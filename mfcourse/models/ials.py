@@ -142,10 +142,11 @@ class ImplicitALSModel(FactorModel):
 
     def _half_step(self, R: csr_matrix, own: np.ndarray, other: np.ndarray) -> None:
         """Solve rows of one side, changing ``own``; R has a row for each of them."""
-        weight = self._weight(np.diff(R.indptr), len(other)).astype(self.dtype)
+        n_seen = np.diff(R.indptr)
+        weight = self._weight(n_seen, len(other)).astype(self.dtype)
         steps = self.cg_steps if self.solver == "cg" else 0
         spectrum, Q = np.linalg.eigh((other.T @ other).astype(np.float64))
-        least = spectrum[0] + weight.min(initial=np.inf)
+        least = spectrum[0] + weight[n_seen > 0].min(initial=np.inf)
         if not least > _solve.LEAST * spectrum[-1]:
             raise np.linalg.LinAlgError(
                 f"no unique solution at reg={self.reg:g}: {len(other)} rows of factors "
@@ -156,7 +157,7 @@ class ImplicitALSModel(FactorModel):
             solve_rows_plain(R, self.alpha, weight, own, other, steps)
             return
         Q = Q.astype(self.dtype)
-        turned = own @ Q
+        turned = own @ Q if steps else np.empty_like(own)  # where cg starts
         solve_rows(
             R.indptr, R.indices, R.data, float(self.alpha),
             spectrum.clip(0).astype(self.dtype), weight, turned, other @ Q, steps,
