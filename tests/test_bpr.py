@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from implicit.bpr import BayesianPersonalizedRanking
 
 import mfcourse as mf
 from mfcourse import datasets, evaluate, split
@@ -311,7 +312,7 @@ def test_popularity_drawn_items_make_lists_less_popular():
 
 def test_it_ranks_real_data_at_least_as_well_as_the_library_implicit():
     """Both with settings chosen on these validation ratings; implicit's is its best."""
-    peer = pytest.importorskip("implicit.bpr").BayesianPersonalizedRanking(
+    peer = BayesianPersonalizedRanking(
         factors=100, learning_rate=0.01, regularization=0.003, iterations=60,
         num_threads=1, random_state=0,
     )  # fmt: skip

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
 import mfcourse as mf
@@ -221,11 +222,10 @@ def test_same_bits_on_any_number_of_threads():
 
 def test_ours_is_the_model_of_implicit(events):
     """Its values are 1 + α r, its start is ours; exact solves, users first."""
-    als = pytest.importorskip("implicit.als", reason="implicit is not installed")
     model = mf.ImplicitALSModel(n_factors=5, reg=0.3, alpha=2.0, n_epochs=7, seed=4)
     model.fit(events)
     rng, train = np.random.default_rng(4), model.train_
-    theirs = als.AlternatingLeastSquares(
+    theirs = AlternatingLeastSquares(
         factors=5, regularization=0.3, alpha=1.0, iterations=7, use_cg=False,
         use_native=True, dtype=np.float64, num_threads=1,
     )  # fmt: skip
@@ -241,11 +241,10 @@ def test_ours_is_the_model_of_implicit(events):
 
 def test_users_are_solved_first_as_in_implicit(events):
     """Without our last half-step, users too are implicit's to the digit."""
-    als = pytest.importorskip("implicit.als", reason="implicit is not installed")
     model = mf.ImplicitALSModel(n_factors=3, reg=1.0, alpha=1.0)
     train, rng = mf.Interactions(events), np.random.default_rng(0)
     U, V = model._start(rng, train.n_users), model._start(rng, train.n_items)
-    theirs = als.AlternatingLeastSquares(
+    theirs = AlternatingLeastSquares(
         factors=3, regularization=1.0, alpha=1.0, iterations=3, use_cg=False,
         dtype=np.float64, num_threads=1,
     )  # fmt: skip

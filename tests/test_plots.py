@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import matplotlib as mpl
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -319,7 +320,6 @@ plt.figure();
 
 
 def test_in_a_notebook_a_figure_shows_once_with_its_words(tmp_path):
-    nbformat = pytest.importorskip("nbformat")
     cells = [nbformat.v4.new_code_cell(c) for c in IN_A_KERNEL.split("---\n")]
     path = tmp_path / "figures.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)

@@ -145,6 +145,22 @@ def check_counts(train: Any, validation: Any) -> None:
         )
 
 
+def check_newcomer_counts(rating: np.ndarray) -> None:
+    """The same of a newcomer's ratings.
+
+    Parameters
+    ----------
+    rating : array of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        A count is 0 or below.
+    """
+    if (rating <= 0).any():
+        raise ValueError(f"counts must be above 0; got {rating.min():g}")
+
+
 def newcomer(ratings: pd.DataFrame, items: IdMap) -> tuple[np.ndarray, np.ndarray]:
     """Item codes and ratings of a new user, checked.
 

@@ -73,6 +73,26 @@ def learn(
     model.history_ = pd.DataFrame(rows)
 
 
+def random_rows(model: Any, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Where factors start: equal ones would stay equal, and zeros stay zero.
+
+    Parameters
+    ----------
+    model : Recommender
+        Has ``n_factors``, ``init_sd`` and ``dtype``.
+    rng : Generator
+    size : int
+
+    Returns
+    -------
+    array of shape (size, n_factors)
+        Normal, with mean 0 and standard deviation ``init_sd``.
+    """
+    start = rng.standard_normal((size, model.n_factors), model.dtype)
+    start *= model.init_sd
+    return start
+
+
 def _copy(model: Any) -> dict[str, np.ndarray]:
     """The arrays that a model has learned so far, copied."""
     state = model._state()

@@ -63,7 +63,8 @@ def top_n_rows(
         rows = np.repeat(np.arange(len(scores)), np.diff(seen.indptr))
         scores[rows, seen.indices] = -np.inf
     if 1 <= n <= 100 and scores.size >= MANY:
-        from mfcourse.models._top import njit, top_n_block
+        from mfcourse.models._compiled import njit
+        from mfcourse.models._top import top_n_block
 
         if njit is not None:
             best, value = top_n_block(scores, min(n, scores.shape[1]))

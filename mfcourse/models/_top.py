@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfcourse.models._compiled import kernel, njit, prange
+from mfcourse.models._compiled import kernel, prange
 
-__all__ = ["njit", "top_n_block"]
 STEP = 16  # scores looked at together
 
 

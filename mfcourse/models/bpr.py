@@ -51,9 +51,9 @@ from scipy.special import expit, log_expit  # σ and ln σ, exact for large |x| 
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _lists
-from mfcourse.models._check import check_counts
+from mfcourse.models._check import check_counts, check_newcomer_counts
 from mfcourse.models._compiled import fetch, kernel, use_fast
-from mfcourse.models._epochs import learn
+from mfcourse.models._epochs import learn, random_rows
 from mfcourse.models.base import FactorModel
 
 TRIES = 10  # draws a pair: who has half of all items is skipped once in 1,024 times
@@ -108,8 +108,8 @@ class BPRModel(FactorModel):
         rng = np.random.default_rng(self.seed)
         self.user_bias_ = np.zeros(train.n_users, self.dtype)
         self.item_bias_ = np.zeros(train.n_items, self.dtype)
-        self.user_factors_ = self._start(rng, train.n_users)
-        self.item_factors_ = self._start(rng, train.n_items)
+        self.user_factors_ = random_rows(self, rng, train.n_users)
+        self.item_factors_ = random_rows(self, rng, train.n_items)
         shares = []
 
         def one_epoch(t: int) -> tuple[float, None]:
@@ -119,12 +119,6 @@ class BPRModel(FactorModel):
 
         learn(self, one_epoch, None, progress)
         self.history_.insert(2, "auc", shares)
-
-    def _start(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Random, for factors that start equal stay equal, and zeros stay zero."""
-        start = rng.standard_normal((size, self.n_factors), self.dtype)  # type: ignore[call-overload]
-        start *= self.init_sd
-        return start
 
     def _pass(self, train: Interactions, t: int) -> tuple[float, float]:
         """Visit each pair once; returns what ``history_`` tells of epoch t."""
@@ -173,8 +167,7 @@ class BPRModel(FactorModel):
         minimum for λ > 0, and Newton's steps lead to it, halved where they overshoot.
         Cost of a step: O(n_rated n_items k).
         """
-        if (rating <= 0).any():
-            raise ValueError(f"counts must be above 0; got {rating.min():g}")
+        check_newcomer_counts(rating)
         row = step = np.zeros(self.n_factors)
         weight = np.ones(self.train_.n_items)
         if self.negatives == "popularity":

@@ -50,7 +50,7 @@ from threadpoolctl import threadpool_limits
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _lists
-from mfcourse.models._check import check_counts
+from mfcourse.models._check import check_counts, check_newcomer_counts
 from mfcourse.models.base import Recommender
 
 ROWS = 64  # of a Gramian, counted at a time: few, for they are held twice meanwhile
@@ -155,8 +155,7 @@ class EASEModel(Recommender):
         return x.toarray() - xP / self.diagonal_
 
     def _new_user(self, item_codes: np.ndarray, rating: np.ndarray) -> np.ndarray:
-        if (rating <= 0).any():
-            raise ValueError(f"counts must be above 0; got {rating.min():g}")
+        check_newcomer_counts(rating)
         n, one = self.train_.n_items, np.ones(len(item_codes), self.dtype)
         x = csr_matrix((one, item_codes, [0, len(item_codes)]), (1, n))
         if hasattr(self, "weights_"):

@@ -71,7 +71,7 @@ from threadpoolctl import threadpool_limits
 
 from mfcourse.interactions import Interactions
 from mfcourse.models import _solve
-from mfcourse.models._check import check_counts
+from mfcourse.models._check import check_counts, check_newcomer_counts
 from mfcourse.models._compiled import kernel, prange, use_fast
 from mfcourse.models._epochs import learn
 from mfcourse.models.base import FactorModel
@@ -246,8 +246,7 @@ class ImplicitALSModel(FactorModel):
         self, item_codes: np.ndarray, rating: np.ndarray
     ) -> tuple[float, np.ndarray]:
         """A newcomer's row, solved exactly."""
-        if (rating <= 0).any():
-            raise ValueError(f"counts must be above 0; got {rating.min():g}")
+        check_newcomer_counts(rating)
         M, terms = self._system(item_codes, rating)
         return 0.0, np.linalg.solve(M, terms.sum(axis=0))
 
@@ -288,7 +287,7 @@ def solve_rows_plain(
     cg_steps : int
         Steps of conjugate gradients; 0 to solve exactly.
     """
-    eye, V = np.eye(own.shape[1]), other
+    eye, V, gramian = np.eye(own.shape[1]), other, other.T @ other
     for u in range(len(own)):
         r = R[u].toarray().ravel()  # (n,), 0 where nothing was seen
         if not r.any():
@@ -299,7 +298,7 @@ def solve_rows_plain(
         if not cg_steps:
             own[u] = np.linalg.solve(M, b)
             continue
-        S = np.linalg.cholesky(V.T @ V + weight[u] * eye)
+        S = np.linalg.cholesky(gramian + weight[u] * eye)
         inverse = np.linalg.inv(S)
         x = _solve.steps_plain(
             inverse @ M @ inverse.T, inverse @ b, S.T @ own[u], cg_steps

@@ -44,7 +44,7 @@ from mfcourse.interactions import Interactions
 from mfcourse.models import _loss
 from mfcourse.models._check import check_number
 from mfcourse.models._compiled import fetch, kernel, use_fast
-from mfcourse.models._epochs import check_progress, learn
+from mfcourse.models._epochs import check_progress, learn, random_rows
 from mfcourse.models._solve import ridge_row
 from mfcourse.models.base import FactorModel
 
@@ -97,8 +97,8 @@ class SGDModel(FactorModel):
         self.global_mean_ = float(train.rating.mean())
         self.user_bias_ = np.zeros(train.n_users, self.dtype)
         self.item_bias_ = np.zeros(train.n_items, self.dtype)
-        self.user_factors_ = self._start(rng, train.n_users)
-        self.item_factors_ = self._start(rng, train.n_items)
+        self.user_factors_ = random_rows(self, rng, train.n_users)
+        self.item_factors_ = random_rows(self, rng, train.n_items)
 
         def one_epoch(t: int) -> tuple[float, float]:
             """Objective and sum of squared errors after the epoch."""
@@ -108,12 +108,6 @@ class SGDModel(FactorModel):
             return squares + self.reg * sizes, squares
 
         learn(self, one_epoch, validation, progress)
-
-    def _start(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Random, for factors that start equal stay equal, and zeros stay zero."""
-        start = rng.standard_normal((size, self.n_factors), self.dtype)  # type: ignore[call-overload]
-        start *= self.init_sd
-        return start
 
     def _learned(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """b_u, b_i, U, V."""
@@ -169,8 +163,8 @@ class SGDModel(FactorModel):
         self.train_, new = self.train_.updated(ratings)
         m, n = self.train_.n_users, self.train_.n_items
         rng = np.random.default_rng([self.seed, self.train_.n_ratings])
-        more_users = self._start(rng, m - len(self.user_factors_))
-        more_items = self._start(rng, n - len(self.item_factors_))
+        more_users = random_rows(self, rng, m - len(self.user_factors_))
+        more_items = random_rows(self, rng, n - len(self.item_factors_))
         self.user_factors_ = np.vstack([self.user_factors_, more_users])
         self.item_factors_ = np.vstack([self.item_factors_, more_items])
         self.user_bias_ = _grown(self.user_bias_, m)
