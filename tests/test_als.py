@@ -202,6 +202,22 @@ def test_reasons_add_up_to_the_prediction(model, ratings):
         assert total == pytest.approx(predicted, abs=1e-10)
 
 
+@each_setting
+def test_a_newcomers_reasons_add_up_to_the_score_of_fold_in(model, ratings):
+    model = replace(model).fit(ratings)
+    new = ratings.loc[ratings["user"] == 104, ["item", "rating"]].iloc[1:]
+    scores = model.fold_in(new, exclude_seen=False).set_index("item")["score"]
+    for item in ratings["item"].unique()[:6]:
+        reasons = model.explain_new(new, item)
+        assert set(reasons["item"]) == set(new["item"])
+        bias = model.item_bias_[model.train_.items.codes([item])[0]]
+        total = reasons["contribution"].sum() + model._level + bias
+        assert total == pytest.approx(scores[item], abs=1e-10)
+    assert model.explain_new(new.iloc[:0], item).empty
+    with pytest.raises(KeyError, match="item -3 was not in training"):
+        model.explain_new(new, -3)
+
+
 def test_reasons_need_a_known_pair(ratings):
     model = mf.ALSModel(n_factors=2)
     with pytest.raises(mf.NotFittedError):

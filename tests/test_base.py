@@ -142,6 +142,8 @@ def test_what_a_model_cannot_do_names_those_that_can(by_hand, ratings):
         by_hand.fold_in(pd.DataFrame({"item": ["x"], "rating": [1.0]}))
     with pytest.raises(mf.NotSupported, match="no explain; ALS and iALS can"):
         by_hand.explain("a", "x")
+    with pytest.raises(mf.NotSupported, match="no explain; ALS and iALS can"):
+        by_hand.explain_new(pd.DataFrame({"item": ["x"], "rating": [1.0]}), "x")
     with pytest.raises(mf.NotSupported, match="no similar_items"):
         mf.PopularityModel().fit(ratings).similar_items(ratings["item"].iloc[0])
     for call in (mf.Recommender()._fit, mf.Recommender()._scores):

@@ -166,6 +166,9 @@ def test_fold_in_ranks_every_unrated_item_or_says_who_can(model, ratings):
         fitted.fold_in(pd.DataFrame({"item": [-5], "rating": [3.0]}))
     with pytest.raises(ValueError, match="more than once"):
         fitted.fold_in(pd.concat([new, new]))
+    if not isinstance(model, mf.ALSModel | mf.ImplicitALSModel):
+        with pytest.raises(mf.NotSupported, match="ALS and iALS can"):
+            fitted.explain_new(new, new["item"].iloc[0])
 
 
 @each_model

@@ -320,6 +320,22 @@ def test_reasons_add_up_to_the_score(model, events):
         assert reasons["contribution"].sum() == pytest.approx(predicted, abs=1e-10)
 
 
+@each_setting
+def test_a_newcomers_reasons_add_up_to_the_score_of_fold_in(model, events):
+    model = replace(model).fit(events)
+    new = rows_of(events, 104).iloc[1:]
+    scores = model.fold_in(new, exclude_seen=False).set_index("item")["score"]
+    for item in events["item"].unique()[:6]:
+        reasons = model.explain_new(new, item)
+        assert set(reasons["item"]) == set(new["item"])
+        assert reasons["contribution"].sum() == pytest.approx(scores[item], abs=1e-10)
+    assert model.explain_new(new.iloc[:0], item).empty
+    with pytest.raises(ValueError, match="counts must be above 0; got 0"):
+        model.explain_new(new.assign(rating=0.0), item)
+    with pytest.raises(KeyError, match="item -3 was not in training"):
+        model.explain_new(new, -3)
+
+
 def test_reasons_need_a_known_pair(events):
     model = mf.ImplicitALSModel(n_factors=2)
     with pytest.raises(mf.NotFittedError):

@@ -160,16 +160,17 @@ class ALSModel(FactorModel):
         F, with_bias = self.item_factors_[item_codes], self.center == "biases"
         return ridge_row(F, y, self._weight(len(rating)), with_bias)
 
-    def _reasons(self, u: int, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def _reasons(self, codes: np.ndarray, rating: np.ndarray, i: int) -> np.ndarray:
         """The row solve is linear in y, the ratings less μ and b_i.
 
         With t = (1, V_i) and M = AᵀA + w I, b_u + U_u · V_i = tᵀ M⁻¹ Aᵀ y
         = Σ_p (A M⁻¹ t)_p y_p: a term for each rating p.
         """
-        rated = self.train_.csr[u]
-        y = rated.data - self._level - self.item_bias_[rated.indices]
-        A, t = self.item_factors_[rated.indices], self.item_factors_[i]
+        if not len(rating):
+            return rating  # no terms; M would be 0
+        y = rating - self._level - self.item_bias_[codes]
+        A, t = self.item_factors_[codes], self.item_factors_[i]
         if self.center == "biases":
             A, t = np.insert(A, 0, 1.0, axis=1), np.insert(t, 0, 1.0)
         M = A.T @ A + self._weight(len(y)) * np.eye(len(t))
-        return rated.indices, (A @ np.linalg.solve(M, t)) * y
+        return (A @ np.linalg.solve(M, t)) * y

@@ -272,14 +272,45 @@ class Recommender:
         """
         self._require_fit()
         u = self.train_.users.code(user, "user", "there is nothing to explain")
+        told = self.train_.csr[u]
+        return self._explained(told.indices, told.data, item)
+
+    def explain_new(self, ratings: pd.DataFrame, item: Any) -> pd.DataFrame:
+        """What each of a newcomer's items adds to a score of ``fold_in``.
+
+        Parameters
+        ----------
+        ratings : DataFrame with columns ``item, rating``
+            The newcomer's ratings; may have no rows.
+        item : raw id
+
+        Returns
+        -------
+        DataFrame with columns ``item, contribution``
+            Largest first. With μ and b_i, where the model has them, their sum is the
+            score.
+
+        Raises
+        ------
+        KeyError
+            An item was not in training.
+        NotSupported
+            The model cannot.
+        """
+        self._require_fit()
+        return self._explained(*newcomer(ratings, self.train_.items), item)
+
+    def _explained(
+        self, codes: np.ndarray, rating: np.ndarray, item: Any
+    ) -> pd.DataFrame:
         i = self.train_.items.code(item, "item", "there is nothing to explain")
-        codes, part = self._reasons(u, i)
+        part = self._reasons(codes, rating, i)
         order = np.argsort(-part, kind="stable")
         ids = self.train_.items.ids[codes[order]]
         return pd.DataFrame({"item": ids, "contribution": part[order]})
 
-    def _reasons(self, u: int, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """Codes of the items of user u, and what each adds to the score of item i."""
+    def _reasons(self, codes: np.ndarray, rating: np.ndarray, i: int) -> np.ndarray:
+        """What each of a user's ratings adds to the score of item i."""
         raise self._unsupported("explain", "ALS and iALS")
 
     def save(self, path: str | Path) -> Path:

@@ -232,6 +232,7 @@ class ImplicitALSModel(FactorModel):
         self, item_codes: np.ndarray, rating: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Left side M of a user's system, and the terms c_ui V_i of the right one."""
+        check_newcomer_counts(rating)
         V = self.item_factors_
         if "_cache" not in vars(self) or self._cache[0] is not V:
             with _one_blas_thread():
@@ -246,16 +247,13 @@ class ImplicitALSModel(FactorModel):
         self, item_codes: np.ndarray, rating: np.ndarray
     ) -> tuple[float, np.ndarray]:
         """A newcomer's row, solved exactly."""
-        check_newcomer_counts(rating)
         M, terms = self._system(item_codes, rating)
         return 0.0, np.linalg.solve(M, terms.sum(axis=0))
 
-    def _reasons(self, u: int, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def _reasons(self, codes: np.ndarray, rating: np.ndarray, i: int) -> np.ndarray:
         """With M the left side of u's system, U_u · V_i = V_iᵀ M⁻¹ Σ_j c_uj V_j."""
-        seen = self.train_.csr[u]
-        M, terms = self._system(seen.indices, seen.data)
-        row = self.item_factors_[i].astype(np.float64)
-        return seen.indices, terms @ np.linalg.solve(M, row)
+        M, terms = self._system(codes, rating)
+        return terms @ np.linalg.solve(M, self.item_factors_[i].astype(np.float64))
 
 
 def _one_blas_thread() -> Any:
