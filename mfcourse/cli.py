@@ -83,7 +83,51 @@ def _parser() -> argparse.ArgumentParser:
         "What is there already is checked, and not fetched again.",
     )
     fetch.add_argument("name", metavar="NAME", help="one that `mfcourse data` lists")
+    _progress_commands(commands)
     return parser
+
+
+def _progress_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    progress = _command(
+        commands,
+        "progress",
+        _progress,
+        "show how far you are, and what to do next",
+        "mfcourse progress                   XP, level, streak, a row a lesson\n"
+        "mfcourse progress export me.json    all of it, for an instructor\n"
+        "MFCOURSE_HOME=FOLDER mfcourse progress    kept in another folder",
+    )
+    more = progress.add_subparsers(metavar="export | import | reset")
+    export = _command(
+        more,
+        "export",
+        _export,
+        "write your progress to one JSON file",
+        "mfcourse progress export me.json\n"
+        "mfcourse progress export me.json --force    replace a file that is there\n"
+        "It is your own word: nobody has verified it, and the file says so.",
+    )
+    export.add_argument("file", metavar="FILE", help="such as me.json")
+    export.add_argument("--force", action="store_true", help="replace the file")
+    import_ = _command(
+        more,
+        "import",
+        _import,
+        "add the progress of another machine to that of this one",
+        "mfcourse progress import me.json\nWhat is here already is not counted twice.",
+    )
+    import_.add_argument("file", metavar="FILE", help="an export")
+    reset = _command(
+        more,
+        "reset",
+        _reset,
+        "begin anew, after writing an export",
+        "mfcourse progress reset          asks first\n"
+        "mfcourse progress reset --yes    does not ask, for scripts",
+    )
+    reset.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _command(
@@ -141,12 +185,16 @@ def _list_data(args: argparse.Namespace) -> int:
             size, state = source.size, "here" if place else "to fetch"
             where = str(place or source.url)
         rows.append((name, size, state, _CONDITIONS.get(name, _MOVIELENS), where))
+    _print_table(rows)
+    print(f"\nCache folder: {datasets.cache_folder()} (MFCOURSE_DATA names another)")
+    return 0
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip())
-    print(f"\nCache folder: {datasets.cache_folder()} (MFCOURSE_DATA names another)")
-    return 0
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -158,5 +206,73 @@ def _fetch(args: argparse.Namespace) -> int:
     try:
         print(datasets.fetch(args.name, progress=True))
     except datasets.DatasetError as error:
+        return _fail(error)
+    return 0
+
+
+def _progress(args: argparse.Namespace) -> int:
+    from mfcourse.learn import progress
+
+    here = progress.summary()
+    head = ("", "LESSON", "EXERCISES", "CHECK", "PREDICTED", "PLAYED", "DONE")
+    rows = [
+        (
+            lesson.number,
+            lesson.title.partition(":")[0],
+            f"{lesson.exercises} of {progress.EXERCISES}",
+            f"{lesson.questions} of {progress.QUESTIONS}",
+            "yes" if lesson.predicted else "-",
+            "yes" if lesson.played else "-",
+            "yes" if lesson.done else "-",
+        )
+        for lesson in here.lessons
+    ]
+    _print_table([head, *rows])
+    gained, step = here.xp % progress.XP_LEVEL, progress.XP_LEVEL
+    bar = "#" * (20 * gained // step)
+    print(f"\nLevel {here.level}   [{bar:.<20}]  {here.xp} XP, ", end="")
+    print(f"{step - gained} more to level {here.level + 1}")
+    print(f"Streak    {here.streak} day{'' if here.streak == 1 else 's'} in a row")
+    print(f"Next      {here.next}")
+    print(f"Kept in   {progress.folder()} (MFCOURSE_HOME names another)")
+    if not progress.recording():
+        print("Nothing is recorded now: MFCOURSE_RECORD is 0")
+    return _fail(said) if (said := progress.notice()) else 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from mfcourse.learn import progress
+
+    if os.path.lexists(args.file) and not args.force:
+        return _fail(f"{args.file} is there already. Choose another name, or --force")
+    try:
+        print(f"{progress.export(args.file)} events in {args.file}. {progress.WORD}")
+    except progress.ProgressError as error:
+        return _fail(error)
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from mfcourse.learn import progress
+
+    try:
+        print(f"{progress.import_(args.file)} new events from {args.file}")
+    except progress.ProgressError as error:
+        return _fail(error)
+    return 0
+
+
+def _reset(args: argparse.Namespace) -> int:
+    from mfcourse.learn import progress
+
+    if not args.yes:
+        if not sys.stdin.isatty():
+            return _fail("reset asks first, and nobody can answer here. Add --yes")
+        print('This begins at 0 XP. Type "reset" to go on: ', end="", flush=True)
+        if sys.stdin.readline().strip() != "reset":
+            return _fail("nothing was changed")
+    try:
+        print(f"Progress is empty. What there was: {progress.reset()}")
+    except progress.ProgressError as error:
         return _fail(error)
     return 0

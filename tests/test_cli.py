@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numba
@@ -13,6 +14,7 @@ import pytest
 
 from mfcourse import cli, datasets, doctor
 from mfcourse.doctor import Finding
+from mfcourse.learn import progress
 
 
 @pytest.fixture
@@ -457,19 +459,141 @@ def test_an_unknown_data_set_is_answered_with_those_there_are(capsys):
     assert "ml-latest-small-2016" in capsys.readouterr().err
 
 
+# ---- progress ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def learner(tmp_path, monkeypatch):
+    """A folder in which somebody has answered two questions and passed an exercise."""
+    monkeypatch.setenv("MFCOURSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MFCOURSE_RECORD", "1")
+    monkeypatch.setattr(progress, "_wrong", "")
+    monkeypatch.setattr(progress, "_damaged", "")
+    progress.record("answer", "00.1", choice="a", right=True)
+    progress.record("answer", "00.2", choice="a", right=False)
+    progress.record("passed", "x", once=True, lesson="00", number=1, helped=False)
+    return tmp_path
+
+
+def test_progress_is_a_row_a_lesson_and_what_is_next(learner, capsys):
+    assert cli.main(["progress"]) == 0
+    out = capsys.readouterr().out
+    assert out.isascii()
+    head, first, second, *rest = out.splitlines()
+    assert first.startswith("00  The utility matrix and how to keep score")
+    assert " ".join(first.split("score")[1].split()) == "1 of 2 1 of 3 - - -"
+    assert " ".join(second.split("baseline")[1].split()) == "0 of 2 0 of 3 - - -"
+    assert max(map(len, [head, first, second, *rest[:6]])) < 89
+    level, streak, todo, place = rest[-4:]
+    assert level == "Level 1   [######..............]  30 XP, 70 more to level 2"
+    assert streak.endswith(" 1 day in a row")
+    assert todo.endswith(" Lesson 00: exercise 2")
+    assert str(learner / "home") in place
+
+
+def test_a_lesson_that_is_done_says_so(learner, capsys):
+    progress.record("passed", "y", once=True, lesson="00", number=2, helped=True)
+    for number in (2, 3):
+        progress.record("answer", f"00.{number}", choice="b", right=True)
+    cli.main(["progress"])
+    out = capsys.readouterr().out
+    assert [line[:2] for line in out.splitlines() if line.endswith("yes")] == ["00"]
+    assert "Lesson 01: exercise 1" in out
+
+
+def test_progress_says_where_nothing_is_recorded(learner, capsys, monkeypatch):
+    monkeypatch.setenv("MFCOURSE_RECORD", "0")
+    assert cli.main(["progress"]) == 0
+    assert "MFCOURSE_RECORD is 0" in capsys.readouterr().out
+
+
+def test_progress_that_cannot_be_read_is_a_problem(learner, capsys):
+    (learner / "home" / "progress.sqlite").write_bytes(b"x" * 10_000)
+    assert cli.main(["progress"]) == 1
+    assert "damaged file is kept" in capsys.readouterr().err
+
+
+def test_an_export_goes_to_another_machine_and_counts_once(
+    learner, capsys, monkeypatch
+):
+    file = str(learner / "me.json")
+    assert cli.main(["progress", "export", file]) == 0
+    assert "3 events" in capsys.readouterr().out
+    monkeypatch.setenv("MFCOURSE_HOME", str(learner / "other"))
+    for new in (3, 0):
+        assert cli.main(["progress", "import", file]) == 0
+        assert f"{new} new events" in capsys.readouterr().out
+
+
+def test_an_export_replaces_a_file_only_when_told(learner, capsys):
+    file = learner / "me.json"
+    file.write_text("mine")
+    assert cli.main(["progress", "export", str(file)]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+    assert cli.main(["progress", "export", str(file), "--force"]) == 0
+    assert json.loads(file.read_text())["format"] == "mfcourse progress"
+
+
+@pytest.mark.parametrize("words", [["import", "FILE"], ["export", "FILE/x.json"]])
+def test_a_file_that_is_not_there_is_one_line(learner, capsys, words):
+    words = [word.replace("FILE", str(learner / "none")) for word in words]
+    assert cli.main(["progress", *words]) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert str(learner / "none") in err
+
+
+def test_a_log_that_cannot_be_used_is_one_line(learner, capsys, monkeypatch):
+    (learner / "file").write_text("{}")
+    monkeypatch.setenv("MFCOURSE_HOME", str(learner / "file"))
+    for words in (["import", str(learner / "file")], ["reset", "--yes"]):
+        assert cli.main(["progress", *words]) == 1
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "tty", "left", "words"),
+    [
+        ("reset\n", True, 0, "Progress is empty"),
+        ("yes\n", True, 3, "nothing was changed"),
+        ("", True, 3, "nothing was changed"),
+        ("reset\n", False, 3, "Add --yes"),
+    ],
+)
+def test_reset_asks_first(learner, capsys, monkeypatch, typed, tty, left, words):
+    answer = io.StringIO(typed)
+    answer.isatty = lambda: tty
+    monkeypatch.setattr(sys, "stdin", answer)
+    assert cli.main(["progress", "reset"]) == int(left > 0)
+    assert words in "".join(capsys.readouterr())
+    assert len(progress.events()) == left
+
+
+def test_reset_for_scripts_names_the_backup(learner, capsys):
+    assert cli.main(["progress", "reset", "--yes"]) == 0
+    assert progress.events() == []
+    backup = capsys.readouterr().out.split("What there was: ")[1].strip()
+    assert len(json.loads(Path(backup).read_text())["events"]) == 3
+
+
 # ---- help ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["doctor"], ["data"], ["data", "fetch"]])
+@pytest.mark.parametrize(
+    "words",
+    ["doctor", "data", "data fetch", "progress", "progress export", "progress import",
+     "progress reset"],
+)  # fmt: skip
 def test_each_command_shows_examples_that_it_understands(words, capsys):
     with pytest.raises(SystemExit, match="0"):
-        cli.main([*words, "--help"])
+        cli.main([*words.split(), "--help"])
     text = capsys.readouterr().out
     assert text.isascii()
     examples = [
         line.split("mfcourse ", 1)[1].split("  ")[0].split()
         for line in text.split("examples:")[1].splitlines()
-        if line.startswith(("  mfcourse ", "  MFCOURSE_DATA="))
+        if line.startswith(("  mfcourse ", "  MFCOURSE_DATA=", "  MFCOURSE_HOME="))
     ]
     assert examples
     for example in examples:
