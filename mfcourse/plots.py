@@ -919,6 +919,8 @@ def _cells(
     for (row, column), missing in np.ndenumerate(np.ma.getmaskarray(values)):
         dark = not missing and rgba[row, column, :3] @ (0.299, 0.587, 0.114) < 0.5
         text = "?" * holes if missing else fmt.format(values[row, column])
+        if not text:
+            continue
         ink = "white" if dark else "black"
         place: dict[str, Any] = {
             "ha": "center",

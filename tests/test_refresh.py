@@ -178,7 +178,6 @@ print("after")
 
 
 def test_what_an_output_widget_captures_is_not_compared(tmp_path):
-    pytest.importorskip("ipywidgets", reason="widgets come with a later issue")
     path = write(tmp_path / "widgets.ipynb", WIDGETS)
     refresh.refresh(path)
     assert [o[0]["text"] for o in outputs(path)] == [["outside\n"], ["after\n"]]
