@@ -1,0 +1,505 @@
+"""One exercise: a solution, and what is said about attempts that differ from it.
+
+A typical mistake is the solution with something changed in its text, and a sentence to
+the learner. An attempt runs on drawn inputs; where it is wrong, every mistake runs on
+the same inputs, and the one that answers as the attempt does, in every case, is named.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import dis
+import inspect
+import textwrap
+import traceback
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from mfcourse.exercises.collect import collect
+from mfcourse.exercises.compare import difference
+from mfcourse.learn import progress
+
+Arguments = tuple[Any, ...]
+NOT_TRIED = "Not tried yet: put your code where the ... is."
+_BOX = (
+    "border-left:4px solid {colour};padding:.2em .8em;margin:.2em 0;"
+    "max-width:46rem;text-align:left"
+)
+_GREEN, _RED, _GREY = "#2e7d32", "#c62828", "#757575"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call gave.
+
+    Parameters
+    ----------
+    value : anything
+        What came back, or the changed arguments of an exercise that works in place.
+    error : Exception, optional
+        What was raised instead.
+    changed : str
+        An argument that was changed and should not have been.
+    """
+
+    value: Any = None
+    error: Exception | None = None
+    changed: str = ""
+
+    def same(self, other: Outcome) -> bool:
+        """Whether another call went as this one.
+
+        Parameters
+        ----------
+        other : Outcome
+
+        Returns
+        -------
+        bool
+        """
+        if self.error or other.error or self.changed or other.changed:
+            kinds = type(self.error) is type(other.error)
+            return kinds and self.changed == other.changed
+        if self.value is None or other.value is None:
+            return self.value is other.value
+        return not difference(self.value, other.value)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to an attempt; a notebook shows it as a box.
+
+    Parameters
+    ----------
+    passed : bool
+    headline : str
+    says : tuple of str
+        Sentences: the reason, the typical mistake, a notice.
+    shown : str
+        The failing input with expected and got.
+    """
+
+    passed: bool
+    headline: str
+    says: tuple[str, ...] = ()
+    shown: str = ""
+
+    def __repr__(self) -> str:
+        said = [textwrap.fill(sentence, 88) for sentence in self.says]
+        return "\n".join(filter(None, [self.headline, *said, self.shown]))
+
+    def _repr_html_(self) -> str:
+        colour = _GREEN if self.passed else _RED if self.says else _GREY
+        sign = "✓ " if self.passed else "✗ " if self.says else ""
+        parts = [f"<strong>{sign}{escape(self.headline)}</strong>"]
+        parts += [f"<div>{_code(sentence)}</div>" for sentence in self.says]
+        if self.shown:
+            parts.append(f"<pre style='margin:.4em 0'>{escape(self.shown)}</pre>")
+        return f"<div style='{_BOX.format(colour=colour)}'>{''.join(parts)}</div>"
+
+
+class Text:
+    """Markdown that a notebook typesets and a terminal prints.
+
+    Parameters
+    ----------
+    markdown : str
+    """
+
+    def __init__(self, markdown: str) -> None:
+        self.markdown = markdown
+
+    def __repr__(self) -> str:
+        return self.markdown
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+
+@dataclass(eq=False)
+class Exercise:
+    """A function to write, with everything around it.
+
+    Parameters
+    ----------
+    function : callable
+        The solution.
+    source : str
+        Its text, from ``def`` on.
+    lesson : str
+        "00" to "09".
+    number : int
+        1 or 2.
+    statement : str
+        Markdown.
+    hints : tuple of str
+        Three, each saying more than the one before.
+    cases : callable
+        Generator of argument tuples from a NumPy random generator.
+    mistakes : dict
+        Sentence to the learner → texts of the solution and what stands there instead,
+        in turn.
+    in_place : tuple of str
+        Arguments that the function changes; they are its answer.
+    failing : tuple
+        The smallest arguments that the last attempt got wrong.
+    """
+
+    function: Callable[..., Any]
+    source: str
+    lesson: str
+    number: int
+    statement: str
+    hints: tuple[str, str, str]
+    cases: Callable[[np.random.Generator], Iterable[Arguments]]
+    mistakes: dict[str, tuple[str, ...]]
+    in_place: tuple[str, ...] = ()
+    failing: Arguments = field(default=(), init=False)
+    _hinted: int = field(default=0, init=False)
+    _helped: bool = field(default=False, init=False)
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.number} of lesson {self.lesson}: {self.name}"
+
+    @property
+    def name(self) -> str:
+        """Name of the function to write."""
+        return self.function.__name__
+
+    @property
+    def starter(self) -> str:
+        """The function with a hole in it."""
+        (node,) = ast.parse(self.source).body
+        assert isinstance(node, ast.FunctionDef)
+        head = self.source.splitlines()[: node.body[0].end_lineno]
+        return "\n".join([*head, "    ...  # your code"])
+
+    @property
+    def cell(self) -> str:
+        """The cell of the lesson: the starter, and its check."""
+        return (
+            f"{self.starter}\n\n\nex = exercises.{self.name}\n"
+            "ex.check()  # stuck? ex.hint(), again for more; at last ex.solution()"
+        )
+
+    # ---- What the learner calls ------------------------------------------------------
+
+    def check(self, function: Callable[..., Any] | None = None) -> Verdict:
+        """Mark an attempt; a passing one is recorded in the progress log.
+
+        Parameters
+        ----------
+        function : callable, optional
+            By default the one of this name where ``check`` is called.
+
+        Returns
+        -------
+        Verdict
+        """
+        frame = inspect.currentframe()
+        around = frame.f_back.f_globals if frame and frame.f_back else {}
+        function = around.get(self.name) if function is None else function
+        if not callable(function):
+            where = f"There is no function {self.name} here. Run the cell with its def."
+            return Verdict(False, "Not yet.", (where,))
+        verdict = self.mark(function)
+        if verdict.headline == NOT_TRIED:
+            return verdict
+        says = [*verdict.says, _leans_on(around.get("In", []), self.name)]
+        if verdict.passed:
+            told = {"lesson": self.lesson, "number": self.number}
+            told["helped"] = self._helped
+            says.append(progress.record("passed", self.name, once=True, **told))
+        return replace(verdict, says=tuple(filter(None, says)))
+
+    def hint(self, number: int | None = None) -> Text:
+        """Show a hint.
+
+        Parameters
+        ----------
+        number : {1, 2, 3}, optional
+            By default the next one.
+
+        Returns
+        -------
+        Text
+
+        Raises
+        ------
+        ValueError
+            There is no such hint.
+        """
+        if number is None:
+            number = min(self._hinted + 1, 3)
+        if number not in (1, 2, 3):
+            raise ValueError(f"there are hints 1, 2 and 3, not {number!r}")
+        self._hinted = max(self._hinted, number)
+        more = "" if number < 3 else " (the last one; `ex.solution()` shows a solution)"
+        return Text(f"**Hint {number} of 3**{more}: {self.hints[number - 1]}")
+
+    def solution(self) -> Text:
+        """Show one solution.
+
+        Returns
+        -------
+        Text
+        """
+        self._helped = True
+        return Text(
+            f"One solution of several:\n\n```python\n{self.source}\n```\n\n"
+            "Close it, and write it yourself: that is how it stays."
+        )
+
+    # ---- Marking ---------------------------------------------------------------------
+
+    def mark(self, function: Callable[..., Any]) -> Verdict:
+        """Run an attempt on all cases; record nothing.
+
+        Parameters
+        ----------
+        function : callable
+
+        Returns
+        -------
+        Verdict
+        """
+        if is_untouched(function):
+            return Verdict(False, NOT_TRIED)
+        drawn = self.draw()
+        try:
+            for arguments in drawn:
+                inspect.signature(function).bind(*arguments)
+        except TypeError as error:
+            wanted = f"{self.name}{inspect.signature(self.function)}"
+            return Verdict(False, "Not yet.", (f"It is called as {wanted}: {error}.",))
+        expected = [self.run(self.function, arguments) for arguments in drawn]
+        got = [self.run(function, arguments) for arguments in drawn]
+        wrong = [n for n in range(len(drawn)) if not expected[n].same(got[n])]
+        if not wrong:
+            return Verdict(True, f"Right, in all {len(drawn)} cases.")
+        n = min(wrong, key=lambda n: _size(drawn[n]))
+        self.failing = drawn[n]
+        reason = _reason(expected[n], got[n], function)
+        says = tuple(filter(None, (self._mistake(drawn, got), reason)))
+        right = len(drawn) - len(wrong)
+        headline = f"Not yet: {right} of {len(drawn)} cases are right."
+        return Verdict(False, headline, says, self._show(expected[n], got[n]))
+
+    def draw(self, seed: int | None = None) -> list[Arguments]:
+        """Arguments of all cases, the same for everybody.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Other cases of the same kinds.
+
+        Returns
+        -------
+        list of tuple
+        """
+        seed = zlib.crc32(self.name.encode()) if seed is None else seed
+        return list(self.cases(np.random.default_rng(seed)))
+
+    def run(self, function: Callable[..., Any], arguments: Arguments) -> Outcome:
+        """Call a function on a copy of the arguments.
+
+        Parameters
+        ----------
+        function : callable
+        arguments : tuple
+
+        Returns
+        -------
+        Outcome
+        """
+        own = copy.deepcopy(arguments)
+        try:
+            value = function(*own)
+        except Exception as error:
+            return Outcome(error=error)
+        names = inspect.signature(self.function).parameters
+        named = dict(zip(names, own, strict=False))
+        if self.in_place:
+            return Outcome(tuple(named[name] for name in self.in_place))
+        for name, before in zip(named, arguments, strict=False):
+            if not _untouched(before, named[name]):
+                return Outcome(value, changed=name)
+        return Outcome(copy.deepcopy(value))
+
+    def broken(self, message: str) -> Callable[..., Any]:
+        """The solution with one of the typical mistakes.
+
+        Parameters
+        ----------
+        message : str
+            The sentence that stands for the mistake.
+
+        Returns
+        -------
+        callable
+
+        Raises
+        ------
+        ValueError
+            A text to change is not in the solution exactly once.
+        """
+        source = self.source
+        edits = iter(self.mistakes[message])
+        for old, new in zip(edits, edits, strict=True):
+            if source.count(old) != 1:
+                raise ValueError(f"{self.name}: {old!r} is not there exactly once")
+            source = source.replace(old, new)
+        space = dict(self.function.__globals__)
+        exec(compile(source, f"<{self.name}>", "exec"), space)
+        return space[self.name]
+
+    def _mistake(self, drawn: list[Arguments], got: list[Outcome]) -> str:
+        """The sentence of the mistake that answers just as the attempt does."""
+        with np.errstate(all="ignore"):
+            for message in self.mistakes:
+                function = self.broken(message)
+                pairs = zip(drawn, got, strict=True)
+                if all(own.same(self.run(function, case)) for case, own in pairs):
+                    return message
+        return ""
+
+    def _show(self, expected: Outcome, got: Outcome) -> str:
+        names = inspect.signature(self.function).parameters
+        rows = [
+            f"{name} = {_text(value, len(name) + 3)}"
+            for name, value in zip(names, self.failing, strict=False)
+        ]
+        rows += ["", f"expected {_text(expected.value, 9)}"]
+        if got.error is None:
+            rows.append(f"got      {_text(got.value, 9)}")
+        rows += ["", f"The same input again: {self.name}(*ex.failing)"]
+        return "\n".join(rows)
+
+
+def exercise(
+    lesson: str,
+    number: int,
+    *,
+    statement: str,
+    hints: tuple[str, str, str],
+    cases: Callable[[np.random.Generator], Iterable[Arguments]],
+    mistakes: dict[str, tuple[str, ...]],
+    in_place: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], Exercise]:
+    """Make an exercise of the solution below.
+
+    Parameters
+    ----------
+    lesson, number, statement, hints, cases, mistakes, in_place
+        As in `Exercise`.
+
+    Returns
+    -------
+    callable
+        A decorator.
+    """
+
+    def made(function: Callable[..., Any]) -> Exercise:
+        text = inspect.getsource(function)
+        source = text[text.index(f"def {function.__name__}(") :].rstrip()
+        return Exercise(
+            function, source, lesson, number, statement, hints, cases, mistakes,
+            in_place,
+        )  # fmt: skip
+
+    return made
+
+
+def is_untouched(function: Callable[..., Any]) -> bool:
+    """Whether a function still is a starter: a docstring and ``...``.
+
+    Parameters
+    ----------
+    function : callable
+
+    Returns
+    -------
+    bool
+    """
+
+    code = getattr(function, "__code__", None)
+    return code is not None and _steps(code) == _steps(_starter.__code__)
+
+
+def _starter() -> None: ...
+
+
+def _steps(code: Any) -> list[tuple[str, Any]]:
+    return [(step.opname, step.argval) for step in dis.get_instructions(code)]
+
+
+def _untouched(before: Any, after: Any) -> bool:
+    if isinstance(before, np.ndarray):
+        return np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+    if isinstance(before, tuple | list):
+        return len(before) == len(after) and all(map(_untouched, before, after))
+    return before is after or before == after or before != before
+
+
+def _size(arguments: Arguments) -> int:
+    """How much there is to read in an input."""
+    return sum(
+        _size(tuple(part)) if isinstance(part, tuple | list) else np.size(part)
+        for part in arguments
+    )
+
+
+def _reason(expected: Outcome, got: Outcome, function: Callable[..., Any]) -> str:
+    if got.error is not None:
+        own = function.__code__.co_filename if hasattr(function, "__code__") else ""
+        steps = traceback.extract_tb(got.error.__traceback__)
+        lines = [step.line for step in steps if step.filename == own and step.line]
+        where = f" at `{lines[-1]}`" if lines else ""
+        return f"It stopped with {type(got.error).__name__}: {got.error}{where}."
+    if got.changed:
+        return f"It changed its argument {got.changed}. Work on a copy."
+    return f"For the input below: {difference(expected.value, got.value)}."
+
+
+def _leans_on(cells: list[str], name: str) -> str:
+    """A warning where a function needs what only this notebook knows."""
+    try:
+        missing = collect(cells, name).missing
+    except (LookupError, SyntaxError):  # defined in another way, which is fine here
+        return ""
+    if not missing:
+        return ""
+    return (
+        f"Careful: it uses {', '.join(f'`{other}`' for other in missing)}, which this "
+        "notebook computed. Graded work is taken out of the notebook with the "
+        "functions, classes, imports and plain values that it needs, and no more. "
+        "Pass it in, or compute it within the function."
+    )
+
+
+def _text(value: Any, indent: int) -> str:
+    """A value as a learner would type it, or nearly so; long arrays are cut."""
+    if isinstance(value, tuple | list):
+        between = ",\n " if any(np.ndim(part) for part in value) else ", "
+        text = f"({between.join(_text(part, 1) for part in value)})"
+        text = f"[{text[1:-1]}]" if isinstance(value, list) else text
+    elif isinstance(value, float | np.number):
+        text = f"{value:.6g}"
+    else:
+        with np.printoptions(precision=4, suppress=True, threshold=80, edgeitems=3):
+            text = str(value)
+    return text.replace("\n", "\n" + " " * indent)
+
+
+def _code(text: str) -> str:
+    """Escaped, with `...` as code."""
+    parts = escape(text).split("`")
+    return "".join(
+        f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts)
+    )

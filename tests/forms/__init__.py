@@ -1,0 +1,1 @@
+"""Further right answers to the exercises: ``NAME__how``, a file a lesson."""

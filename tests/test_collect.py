@@ -1,0 +1,160 @@
+"""What a grader takes out of a notebook: the function, and all that it stands on."""
+
+import numpy as np
+import pytest
+
+from mfcourse.exercises.collect import collect
+
+CELLS = [
+    "import numpy as np\nimport os.path, math as m\nfrom itertools import chain as ch",
+    "N = 10\nNAMES = ['a', 'b']\nR = np.zeros(3)  # computed",
+    "def helper(x):\n    return m.sqrt(x) + N",
+    "class Kept:\n    size = N\n    def own(self):\n        return helper(4)",
+    "%matplotlib inline\n!ls\nplot = R.sum()\nprint('never collected')",
+    "def target(x):\n    # what it does\n    R = Kept().own()\n    return R + x",
+]
+
+
+def run(collected, name):
+    space = {}
+    exec(collected.source, space)
+    return space[name]
+
+
+def test_a_function_comes_with_all_it_reaches_and_nothing_else():
+    got = collect(CELLS, "target")
+    assert run(got, "target")(1) == 13
+    assert got.missing == ()
+    assert "never collected" not in got.source
+    assert "os.path, math as m" in got.source  # one statement stays whole
+    assert not {"NAMES", "ch", "R = np"} & set(got.source.split())
+    assert "chain" not in got.source
+    assert "# what it does" in got.source
+
+
+def test_each_line_knows_where_it_stood():
+    got = collect(CELLS, "target")
+    lines = got.source.splitlines()
+    assert len(lines) == len(got.places)
+    for line, (cell, number) in zip(lines, got.places, strict=True):
+        assert CELLS[cell].split("\n")[number] == line
+
+
+def test_a_name_that_the_notebook_computed_is_named():
+    cells = [*CELLS, "def uses(x):\n    return x @ R + sum(plot for plot in x)"]
+    assert collect(cells, "uses").missing == ("R",)
+    assert collect(["def f(x):\n    return x + nowhere"], "f").missing == ("nowhere",)
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "total = sum(range(3))",
+        "total, rest = 1, sum([])",
+        "for total in range(3):\n    pass",
+        "with open('x') as total:\n    pass",
+        "total = 1\ntotal += 1",
+        "if True:\n    def total(): ...",
+        "print(total := 3)",
+        "try:\n    import total\nexcept ImportError:\n    total = None",
+    ],
+)
+def test_what_is_not_a_plain_definition_is_no_definition(binding):
+    got = collect([binding, "def f():\n    return total"], "f")
+    assert got.missing == ("total",)
+
+
+@pytest.mark.parametrize(
+    ("before", "body"),
+    [
+        ("total = sum([])", "total = 1\n    return total"),
+        ("total = sum([])", "return [total for total in (1,)][0]"),
+        ("total = sum([])", "def total(): return 1\n    return total()"),
+        ("total = sum([])", "import math as total\n    return total.cos(0)"),
+        ("total = 1", "return total"),
+        ("total = -1", "return -total"),
+        ("total: int = 1", "return total"),
+        ("total = lambda: 1", "return total()"),
+        ("from math import *", "return cos(0)"),
+    ],
+)
+def test_a_local_name_or_a_plain_value_is_nobody_elses(before, body):
+    got = collect([before, f"def f():\n    {body}"], "f")
+    assert got.missing == ()
+    assert run(got, "f")() == 1
+
+
+def test_the_last_definition_counts():
+    cells = ["def f(): return 1", "def g(): return f()", "def f(): return 2"]
+    assert run(collect(cells, "g"), "g")() == 2
+    cells += ["f = int('3')"]
+    assert collect(cells, "g").missing == ("f",)
+
+
+def test_decorators_defaults_and_the_future_come_along():
+    cells = [
+        "import functools",
+        "START = 5",
+        "from __future__ import annotations",
+        "@functools.cache\ndef f(x=START) -> Unknown:\n    return x",
+    ]
+    got = collect(cells, "f")
+    assert got.source.startswith("from __future__")
+    assert got.missing == ("Unknown",)  # lazily evaluated, and still no definition
+    assert run(got, "f")() == 5
+
+
+def test_functions_that_call_each_other_end():
+    cells = [
+        "def even(n): return n == 0 or odd(n - 1)",
+        "def odd(n): return n > 0 and even(n - 1)",
+    ]
+    assert run(collect(cells, "even"), "even")(10)
+
+
+def test_two_statements_on_a_line_are_taken_apart():
+    got = collect(["a = 1; b = print('ran'); c = 2", "def f(): return a + c"], "f")
+    assert got.missing == ()
+    assert "ran" not in got.source
+    assert run(got, "f")() == 3
+    assert len(got.places) == len(got.source.splitlines())
+
+
+@pytest.mark.parametrize("magic", ["%%time", "%%capture out", "%%prun -q"])
+def test_a_cell_that_is_timed_still_defines(magic):
+    got = collect([f"{magic}\ndef f():\n    return 1"], "f")
+    assert run(got, "f")() == 1
+    assert got.places == ((0, 1), (0, 2))
+
+
+def test_empty_lines_at_the_top_are_counted():
+    assert collect(["\n\ndef f():\n    return 1"], "f").places == ((0, 2), (0, 3))
+
+
+@pytest.mark.parametrize("cell", ["", "\n", "  ", "# comment", "%%html\n<b>"])
+def test_a_cell_without_code_is_nothing(cell):
+    assert collect([cell, "def f(): ...", cell], "f").places == ((1, 0),)
+
+
+def test_another_cell_may_be_broken():
+    assert run(collect(["def broken(:", "def f(): return 1"], "f"), "f")() == 1
+
+
+def test_the_cell_that_defines_it_may_not():
+    with pytest.raises(SyntaxError):
+        collect(["def f(:\n    return 1"], "f")
+
+
+@pytest.mark.parametrize("cells", [[], ["f = sum([])"], ["x = 1"], ["f(1)"]])
+def test_a_function_that_no_cell_defines(cells):
+    with pytest.raises(LookupError, match=r"no cell defines f\. Expected: def f"):
+        collect(cells, "f")
+
+
+def test_what_was_collected_runs_on_arrays():
+    cells = [
+        "import numpy as np\n\n\ndef cosine(x, y):\n    return x @ y / np.sqrt(x @ x)",
+        "def like(X):\n    return [cosine(x, X[0]) for x in X]",
+    ]
+    like = run(collect(cells, "like"), "like")
+    np.testing.assert_allclose(like(np.eye(2)), [1, 0])
