@@ -65,7 +65,9 @@ DONE = f"""() => {WIDGET}.sessionContext.session.kernel.status === 'idle'
 
 
 @contextlib.contextmanager
-def lab(root: Path, home: Path, dark: bool = False) -> Iterator[str]:
+def lab(
+    root: Path, home: Path, dark: bool = False, record: bool = False
+) -> Iterator[str]:
     """A JupyterLab that serves ``root`` and keeps all else in ``home``; its address."""
     settings = home / "settings" / "@jupyterlab"
     write_settings(settings / "notebook-extension" / "tracker", TRACKER)
@@ -80,7 +82,8 @@ def lab(root: Path, home: Path, dark: bool = False) -> Iterator[str]:
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
-        "MFCOURSE_RECORD": "0",
+        "MFCOURSE_HOME": str(home / "mfcourse"),
+        "MFCOURSE_RECORD": str(int(record)),
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += ["--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={TOKEN}"]
@@ -135,9 +138,10 @@ def _ended_with_us(server: subprocess.Popen) -> Iterator[None]:
 class Opened:
     """A notebook open in JupyterLab; what it asked other hosts for, and its cells."""
 
-    def __init__(self, page: Any, url: str) -> None:
+    def __init__(self, page: Any, url: str, progress: Path) -> None:
         self.page = page
         self.url = url
+        self.progress = progress
         self.outside: set[str] = set()
         page.on("request", lambda request: self._note(request.url))
         page.on("websocket", lambda socket: self._note(socket.url))
@@ -162,9 +166,12 @@ class Opened:
 
 @contextlib.contextmanager
 def opened(
-    notebook: Path, *, dark: bool = False, width: int = 1280
+    notebook: Path, *, dark: bool = False, width: int = 1280, record: bool = False
 ) -> Iterator[Opened]:
-    """Open a copy of a notebook, so that the reference stays as it is."""
+    """Open a copy of a notebook, so that the reference stays as it is.
+
+    With ``record``, what is done there goes into a progress log of its own.
+    """
     from playwright.sync_api import sync_playwright
 
     with contextlib.ExitStack() as stack:
@@ -173,12 +180,12 @@ def opened(
         root.mkdir()
         home.mkdir()
         shutil.copy(notebook, root)
-        url = stack.enter_context(lab(root, home, dark))
+        url = stack.enter_context(lab(root, home, dark, record))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         stack.callback(browser.close)
         page = browser.new_page(viewport={"width": width, "height": HIGH})
-        here = Opened(page, url)
+        here = Opened(page, url, home / "mfcourse")
         here.open(notebook.name)
         yield here
 

@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
+# No test counts as a learner's work; those of the progress log say otherwise.
+os.environ["MFCOURSE_RECORD"] = "0"
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # The same examples each time, and no deadline: a busy machine is no failure.
