@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests import browser
 
@@ -41,9 +42,13 @@ def test_a_notebook_runs_in_jupyterlab(name):
     before = (NOTEBOOKS / name).read_bytes()
     with browser.opened(NOTEBOOKS / name) as here:
         cells = here.run_all()
-        pictures = here.page.locator(".jp-RenderedImage img").count()
+        shown = ".jp-RenderedImage img, .mf-picture img"  # those of playgrounds, too
+        pictures = here.page.locator(shown).count()
         folded = here.page.locator("summary", has_text="Figure in words").count()
         assert not here.outside
+        assert here.page.locator(".mf").count() >= 1
+        found = Axe().run(here.page, context=".mf")
+        assert not found.violations_count, found.generate_report()
     assert not failed(cells)
     assert [cell["count"] for cell in cells] == list(range(1, len(cells) + 1))
     drawn = sum("image/png" in o.get("data", {}) for c in cells for o in c["outputs"])

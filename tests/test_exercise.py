@@ -132,7 +132,9 @@ def test_an_exercise_in_place_looks_at_the_arguments():
 
     assert step.mark(lambda a, lr: a.__imul__(0.5)).passed
     assert step.mark(step.broken("You added.")).says[0] == "You added."
-    assert not step.mark(copied).passed
+    verdict = step.mark(copied)
+    assert "a: 2 of 2 numbers differ" in verdict.says[0]
+    assert "expected a = [" in verdict.shown
 
 
 def test_an_edit_must_fit_the_solution_once(ex):

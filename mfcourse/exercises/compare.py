@@ -14,7 +14,12 @@ RTOL, ATOL = 1e-6, 1e-9
 
 
 def difference(
-    expected: Any, got: Any, *, rtol: float = RTOL, atol: float = ATOL
+    expected: Any,
+    got: Any,
+    *,
+    names: tuple[str, ...] = (),
+    rtol: float = RTOL,
+    atol: float = ATOL,
 ) -> str:
     """What tells two answers apart, in words.
 
@@ -23,6 +28,8 @@ def difference(
     expected : number, array, or a tuple or list of these
         A tuple, or a list that is no array, is compared part by part.
     got : anything
+    names : tuple of str
+        Of the parts; else they are numbered.
     rtol, atol : float
         Numbers may differ by ``atol + rtol × |expected|``.
 
@@ -38,9 +45,10 @@ def difference(
             return f"expected {len(expected)} parts, got {_kind(got)}"
         if len(got) != len(expected):
             return f"expected {len(expected)} parts, got {len(got)}"
-        for number, (part, own) in enumerate(zip(expected, got, strict=True), 1):
+        names = names or tuple(f"part {n}" for n in range(1, len(expected) + 1))
+        for name, part, own in zip(names, expected, got, strict=True):
             if reason := difference(part, own, rtol=rtol, atol=atol):
-                return f"part {number}: {reason}"
+                return f"{name}: {reason}"
         return ""
     wanted, own = np.asarray(expected), _numbers(got)
     if own is None:

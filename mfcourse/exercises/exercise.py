@@ -285,7 +285,7 @@ class Exercise:
             return Verdict(True, f"Right, in all {len(drawn)} cases.")
         n = min(wrong, key=lambda n: _size(drawn[n]))
         self.failing = drawn[n]
-        reason = _reason(expected[n], got[n], function)
+        reason = _reason(expected[n], got[n], function, self.in_place)
         says = tuple(filter(None, (self._mistake(drawn, got), reason)))
         right = len(drawn) - len(wrong)
         headline = f"Not yet: {right} of {len(drawn)} cases are right."
@@ -369,15 +369,22 @@ class Exercise:
                     return message
         return ""
 
+    def _answer(self, value: Any) -> str:
+        if not self.in_place:
+            return _text(value, 9)
+        pairs = zip(self.in_place, value, strict=True)
+        rows = (f"{name} = {_text(part, 12 + len(name))}" for name, part in pairs)
+        return f"\n{'':9}".join(rows)
+
     def _show(self, expected: Outcome, got: Outcome) -> str:
         names = inspect.signature(self.function).parameters
         rows = [
             f"{name} = {_text(value, len(name) + 3)}"
             for name, value in zip(names, self.failing, strict=False)
         ]
-        rows += ["", f"expected {_text(expected.value, 9)}"]
+        rows += ["", f"expected {self._answer(expected.value)}"]
         if got.error is None:
-            rows.append(f"got      {_text(got.value, 9)}")
+            rows.append(f"got      {self._answer(got.value)}")
         rows += ["", f"The same input again: {self.name}(*ex.failing)"]
         return "\n".join(rows)
 
@@ -455,7 +462,12 @@ def _size(arguments: Arguments) -> int:
     )
 
 
-def _reason(expected: Outcome, got: Outcome, function: Callable[..., Any]) -> str:
+def _reason(
+    expected: Outcome,
+    got: Outcome,
+    function: Callable[..., Any],
+    names: tuple[str, ...],
+) -> str:
     if got.error is not None:
         own = function.__code__.co_filename if hasattr(function, "__code__") else ""
         steps = traceback.extract_tb(got.error.__traceback__)
@@ -464,7 +476,8 @@ def _reason(expected: Outcome, got: Outcome, function: Callable[..., Any]) -> st
         return f"It stopped with {type(got.error).__name__}: {got.error}{where}."
     if got.changed:
         return f"It changed its argument {got.changed}. Work on a copy."
-    return f"For the input below: {difference(expected.value, got.value)}."
+    said = difference(expected.value, got.value, names=names)
+    return f"For the input below: {said}."
 
 
 def _leans_on(cells: list[str], name: str) -> str:
