@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmfcourse: stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # such as `mfcourse progress | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more
+        return 141
     except ImportError as error:
         return _fail(f"{error}. Run: mfcourse doctor")
     except OSError as error:
@@ -266,7 +269,7 @@ def _reset(args: argparse.Namespace) -> int:
     from mfcourse.learn import progress
 
     if not args.yes:
-        if not sys.stdin.isatty():
+        if not (sys.stdin and sys.stdin.isatty()):
             return _fail("reset asks first, and nobody can answer here. Add --yes")
         print('This begins at 0 XP. Type "reset" to go on: ', end="", flush=True)
         if sys.stdin.readline().strip() != "reset":

@@ -501,6 +501,22 @@ def test_a_lesson_that_is_done_says_so(learner, capsys):
     assert "Lesson 01: exercise 1" in out
 
 
+def test_progress_asks_nobody_and_writes_over_no_folder(learner, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.main(["progress", "reset"]) == 1
+    assert "Add --yes" in capsys.readouterr().err
+    for file in ("", str(learner)):
+        assert cli.main(["progress", "export", file, "--force"]) == 1
+        assert "is no file. Name one" in capsys.readouterr().err
+    assert len(progress.events()) == 3
+
+
+def test_a_reader_that_leaves_is_no_problem(learner):
+    command = f"'{sys.executable}' -m mfcourse progress | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
 def test_progress_says_where_nothing_is_recorded(learner, capsys, monkeypatch):
     monkeypatch.setenv("MFCOURSE_RECORD", "0")
     assert cli.main(["progress"]) == 0

@@ -120,11 +120,45 @@ def test_two_statements_on_a_line_are_taken_apart():
     assert len(got.places) == len(got.source.splitlines())
 
 
+def test_what_a_def_needs_at_once_comes_from_above_it():
+    cells = ["import math", "N = 1", "def f(x: math.nan = N): return N + x"]
+    got = collect([*cells, "import math", "N = 5"], "f")
+    assert run(got, "f")() == 6
+
+
+def test_a_comprehension_keeps_its_names_and_a_walrus_in_it_does_not():
+    cells = ["n = 3", "m = 3", "print(sum(n for n in range(4)), [m := 4 for _ in 'a'])"]
+    assert collect([*cells, "def f(): return n + m"], "f").missing == ("m",)
+
+
+def test_a_name_that_was_deleted_is_no_longer_there():
+    got = collect(["sum = 0", "del sum", "def f(): return sum([1])"], "f")
+    assert got.missing == ()
+    assert run(got, "f")() == 1
+
+
+def test_imports_of_two_parts_of_a_package_both_come():
+    cells = ["import xml.dom", "import xml.sax", "def f(): return xml.dom, xml.sax"]
+    assert run(collect(cells, "f"), "f")
+
+
+def test_a_global_that_is_only_set_is_not_missing():
+    cells = ["def f():\n    global seen\n    seen = 1\n    return seen"]
+    assert collect(["seen = 0", *cells], "f").missing == ()
+
+
+@pytest.mark.parametrize("statement", ["match 3:\n    case total: pass", "del total"])
+def test_a_plain_value_that_was_lost_is_missing(statement):
+    cells = ["total = 1", statement, "def f(): return total"]
+    assert collect(cells, "f").missing == ("total",)
+
+
 @pytest.mark.parametrize("magic", ["%%time", "%%capture out", "%%prun -q"])
 def test_a_cell_that_is_timed_still_defines(magic):
     got = collect([f"{magic}\ndef f():\n    return 1"], "f")
     assert run(got, "f")() == 1
     assert got.places == ((0, 1), (0, 2))
+    assert collect([f"\n{magic}\ndef f(): ..."], "f").places == ((0, 2),)
 
 
 def test_empty_lines_at_the_top_are_counted():

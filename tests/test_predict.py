@@ -69,10 +69,10 @@ def test_after_the_answer_the_prediction_stands():
     ("told", "within", "words"),
     [
         (50, "10%", "✓ You predicted 50 %; it is 50 %: right."),
-        (46, "10%", "✓ You predicted 46 %; it is 50 %: 4 % away, near."),
-        (44, "10%", "✗ You predicted 44 %; it is 50 %: 6 % away, not near."),
-        (44, 6, "✓ You predicted 44 %; it is 50 %: 6 % away, near."),
-        (43.5, 6, "✗ You predicted 43.5 %; it is 50 %: 6.5 % away, not near."),
+        (46, "10%", "✓ You predicted 46 %; it is 50 %: 4 away, near."),
+        (44, "10%", "✗ You predicted 44 %; it is 50 %: 6 away, not near."),
+        (44, 6, "✓ You predicted 44 %; it is 50 %: 6 away, near."),
+        (43.5, 6, "✗ You predicted 43.5 %; it is 50 %: 6.5 away, not near."),
     ],
 )
 def test_a_number_is_told_how_near_it_is(told, within, words):

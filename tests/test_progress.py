@@ -112,6 +112,42 @@ def test_the_folder_is_the_users_own_unless_it_is_named(monkeypatch):
     assert progress.folder().is_absolute()
 
 
+def test_a_folder_named_once_stays_there(home, monkeypatch, tmp_path):
+    monkeypatch.setenv("MFCOURSE_HOME", "kept-here")
+    monkeypatch.chdir(tmp_path)
+    before = progress.folder()
+    monkeypatch.chdir(tmp_path.parent)
+    assert progress.folder() == before == tmp_path / "kept-here"
+    monkeypatch.setenv("MFCOURSE_HOME", "~nobody-of-that-name/x")
+    assert progress.events() == []
+
+
+def test_only_true_counts_as_right_and_helped():
+    progress.record("answer", "01.1", right="no")
+    progress.record("passed", "x", lesson="01", number=1, helped="no")
+    assert progress.summary().xp == progress.XP_EXERCISE
+
+
+def test_an_export_is_not_written_over_the_log_or_a_folder(home):
+    answer()
+    for path in (home / "progress.sqlite", home, ""):
+        with pytest.raises(progress.ProgressError, match="Name"):
+            progress.export(path)
+    assert len(progress.events()) == 1
+
+
+def test_data_too_deep_is_broken(tmp_path):
+    deep = "[" * 900 + "]" * 900
+    row = {"at": "2026-01-01T00:00:00+00:00", "kind": "a", "subject": "b", "key": "c"}
+    content = {"format": progress.FORMAT, "version": 1, "events": [row | {"data": 0}]}
+    path = tmp_path / "deep.json"
+    path.write_text(
+        json.dumps(content).replace('"data": 0', f'"data": {{"x": {deep}}}')
+    )
+    with pytest.raises(progress.ProgressError):
+        progress.import_(path)
+
+
 def test_the_module_loads_no_package():
     code = "import sys; import mfcourse.learn.progress; print(*sys.modules)"
     names = {name.split(".")[0] for name in python(code).stdout.split()}

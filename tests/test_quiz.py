@@ -101,7 +101,7 @@ def test_answer_works_without_a_front_end():
         (1, "d", "no choice 'd'; there are a, b, c"),
         (1, "ab", "no choice 'ab'"),
         (1, "", "no choice ''"),
-        (1, 2, "no choice 2"),
+        (1, 2, "no choice '2'"),
     ],
 )
 def test_a_number_or_letter_that_is_not_there(number, letter, words):

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _AROUND = ("%%time", "%%capture", "%%prun")  # cell magics that run the cell as it is
 
 
@@ -66,7 +67,7 @@ def collect(cells: Iterable[str], name: str) -> Collected:
     SyntaxError
         No cell defines it, and a cell that mentions it is no valid Python.
     """
-    last: dict[str, _Statement] = {}
+    bound: dict[str, list[_Statement]] = {}  # name -> where, in order
     always: list[_Statement] = []  # from x import *, from __future__ import x
     broken: SyntaxError | None = None
     for number, cell in enumerate(cells):
@@ -79,22 +80,32 @@ def collect(cells: Iterable[str], name: str) -> Collected:
             names = set(_binds(statement.node))
             if "*" in names or _is_future(statement.node):
                 always.append(statement)
-            last.update(dict.fromkeys(names, statement))
-    if name not in last or not last[name].kept:
+            for other in names:
+                bound.setdefault(other, []).append(statement)
+            for other in _deletes(statement.node):
+                bound.pop(other, None)
+    if name not in bound or not bound[name][-1].kept:
         if broken is not None:
             raise broken
         raise LookupError(f"no cell defines {name}. Expected: def {name}(...)")
     anything = any("*" in _binds(s.node) for s in always)
-    found, missing, waiting = {id(s): s for s in always}, set(), [name]
+    found, missing = {id(s): s for s in always}, set()
+    waiting: list[tuple[str, _Statement | None]] = [(name, None)]
     while waiting:
-        used = waiting.pop()
-        if used not in last:
+        used, by = waiting.pop()
+        if used not in bound:
             missing |= set() if anything or hasattr(builtins, used) else {used}
-        elif not last[used].kept:
-            missing.add(used)
-        elif id(last[used]) not in found:
-            found[id(last[used])] = last[used]
-            waiting += _uses(last[used].node)
+            continue
+        before = [s for s in bound[used] if by is None or _order(s) < _order(by)]
+        statement = (before or bound[used])[-1]
+        same = [s for s in bound[used] if _is_dotted(s.node)]  # import a.b, import a.c
+        for needed in {id(s): s for s in [*same, statement]}.values():
+            if not needed.kept:
+                missing.add(used)
+            elif id(needed) not in found:
+                found[id(needed)] = needed
+                at_once, later = _uses(needed.node)
+                waiting += [(n, needed) for n in at_once] + [(n, None) for n in later]
     parts = sorted(found.values(), key=_order)
     return Collected(
         "\n".join(line for part in parts for line in part.lines) + "\n",
@@ -107,6 +118,17 @@ def _order(statement: _Statement) -> tuple[bool, int, int]:
     return not _is_future(statement.node), statement.cell, _start(statement.node)
 
 
+def _is_dotted(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import) and any(
+        "." in alias.name and not alias.asname for alias in node.names
+    )
+
+
+def _deletes(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.Delete):
+        yield from (part.id for part in node.targets if isinstance(part, ast.Name))
+
+
 def _is_future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
@@ -114,10 +136,10 @@ def _is_future(node: ast.stmt) -> bool:
 def _statements(number: int, cell: str) -> Iterator[_Statement]:
     from IPython.core.inputtransformer2 import TransformerManager
 
-    first, _, rest = cell.partition("\n")
-    if first.split()[:1] and first.split()[0] in _AROUND:
-        cell = "pass\n" + rest
     blank = len(cell) - len(cell.lstrip("\n"))  # lines that IPython drops
+    first, _, rest = cell[blank:].partition("\n")
+    if first.split()[:1] and first.split()[0] in _AROUND:
+        cell = "\n" * blank + "pass\n" + rest
     text = "\n" * blank + TransformerManager().transform_cell(cell)
     lines, end = text.split("\n"), 0
     body = ast.parse(text).body
@@ -159,18 +181,31 @@ def _binds(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Name):
         if isinstance(node.ctx, ast.Store):
             yield node.id
-    elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp):
+    elif isinstance(node, _COMPREHENSIONS):  # of its names, only a := b leaves it
+        for child in ast.walk(node):
+            if isinstance(child, ast.NamedExpr):
+                yield child.target.id
+    elif not isinstance(node, ast.Lambda):
+        if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name
         for child in ast.iter_child_nodes(node):
             yield from _binds(child)
 
 
-def _uses(node: ast.stmt) -> set[str]:
+def _uses(node: ast.stmt) -> tuple[set[str], set[str]]:
     """Names that a statement takes from the top of the notebook."""
     top = symtable.symtable(ast.unparse(node), "<cell>", "exec")
-    used = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
-    tables = list(top.get_children())
+    at_once = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    later: set[str] = set()
+    tables = [(table, False) for table in top.get_children()]
     while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        used |= {s.get_name() for s in table.get_symbols() if s.is_global()}
-    return used - {"__class__"}
+        table, deferred = tables.pop()
+        deferred = deferred or table.get_type() == "function"
+        tables += [(child, deferred) for child in table.get_children()]
+        names = {
+            s.get_name()
+            for s in table.get_symbols()
+            if s.is_global() and s.is_referenced()
+        }
+        (later if deferred else at_once).update(names)
+    return at_once - {"__class__"}, later - {"__class__"}

@@ -41,7 +41,7 @@ def difference(
     if got is None:
         return "your function gave back None (is there a return?)"
     if isinstance(expected, tuple) or _is_ragged(expected):
-        if not isinstance(got, tuple | list | np.ndarray):
+        if not isinstance(got, tuple | list) and not _is_row(got):
             return f"expected {len(expected)} parts, got {_kind(got)}"
         if len(got) != len(expected):
             return f"expected {len(expected)} parts, got {len(got)}"
@@ -60,14 +60,19 @@ def difference(
     same = np.isclose(own, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if same.all():
         return ""
+    hole = " (a hole came through)" if np.isnan(own[~same]).any() else ""
     if wanted.ndim == 0:
-        return f"expected {_number(wanted)}, got {_number(own)}"
+        return f"expected {_number(wanted)}, got {_number(own)}{hole}"
     first = tuple(int(n) for n in np.argwhere(~same)[0])
     place = ", ".join(map(str, first))
     return (
         f"{(~same).sum()} of {same.size} numbers differ; the first at [{place}]: "
-        f"expected {_number(wanted[first])}, got {_number(own[first])}"
+        f"expected {_number(wanted[first])}, got {_number(own[first])}{hole}"
     )
+
+
+def _is_row(got: Any) -> bool:
+    return isinstance(got, np.ndarray) and got.ndim > 0
 
 
 def _is_ragged(expected: Any) -> bool:
@@ -79,9 +84,11 @@ def _numbers(x: Any) -> np.ndarray | None:
     """An array of numbers, or None where it is none."""
     if isinstance(x, str | bytes | dict | set) or hasattr(x, "tocsr"):
         return None
+    if np.ma.is_masked(x):  # what is masked has no value
+        return None
     try:
         array = np.asarray(x)
-    except (ValueError, TypeError):  # parts of different lengths
+    except Exception:  # parts of different lengths
         return None
     return array if array.dtype.kind in "biuf" else None
 
@@ -94,7 +101,7 @@ def _kind(x: Any) -> str:
     array = _numbers(x)
     if array is None:
         name = type(x).__name__
-        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+        return f"{'an' if name[:1] in tuple('aeiou') else 'a'} {name}"
     if array.ndim == 0:
         return "a number" if array.dtype.kind != "b" else "True or False"
     return f"an array of shape {array.shape}"

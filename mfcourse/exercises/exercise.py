@@ -11,10 +11,13 @@ import ast
 import copy
 import dis
 import inspect
+import sys
 import textwrap
 import traceback
+import types
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
@@ -31,6 +34,7 @@ _BOX = (
     "border-left:4px solid {colour};padding:.2em .8em;margin:.2em 0;"
     "max-width:46rem;text-align:left"
 )
+_LONGEST, _MANY = 2_000, 60  # letters and parts of a value that is shown
 _GREEN, _RED, _GREY = "#2e7d32", "#c62828", "#757575"
 
 
@@ -147,8 +151,6 @@ class Exercise:
         in turn.
     in_place : tuple of str
         Arguments that the function changes; they are its answer.
-    failing : tuple
-        The smallest arguments that the last attempt got wrong.
     """
 
     function: Callable[..., Any]
@@ -160,7 +162,7 @@ class Exercise:
     cases: Callable[[np.random.Generator], Iterable[Arguments]]
     mistakes: dict[str, tuple[str, ...]]
     in_place: tuple[str, ...] = ()
-    failing: Arguments = field(default=(), init=False)
+    _failing: Arguments = field(default=(), init=False)
     _hinted: int = field(default=0, init=False)
     _helped: bool = field(default=False, init=False)
 
@@ -171,6 +173,11 @@ class Exercise:
     def name(self) -> str:
         """Name of the function to write."""
         return self.function.__name__
+
+    @property
+    def failing(self) -> Arguments:
+        """The smallest input that the last attempt got wrong."""
+        return copy.deepcopy(self._failing)
 
     @property
     def starter(self) -> str:
@@ -211,7 +218,7 @@ class Exercise:
         verdict = self.mark(function)
         if verdict.headline == NOT_TRIED:
             return verdict
-        says = [*verdict.says, _leans_on(around.get("In", []), self.name)]
+        says = [*verdict.says, _leans_on(self.name)]
         if verdict.passed:
             told = {"lesson": self.lesson, "number": self.number}
             told["helped"] = self._helped
@@ -278,17 +285,20 @@ class Exercise:
         except TypeError as error:
             wanted = f"{self.name}{inspect.signature(self.function)}"
             return Verdict(False, "Not yet.", (f"It is called as {wanted}: {error}.",))
+        except ValueError:  # a builtin that shows no signature
+            pass
         expected = [self.run(self.function, arguments) for arguments in drawn]
         got = [self.run(function, arguments) for arguments in drawn]
         wrong = [n for n in range(len(drawn)) if not expected[n].same(got[n])]
         if not wrong:
             return Verdict(True, f"Right, in all {len(drawn)} cases.")
         n = min(wrong, key=lambda n: _size(drawn[n]))
-        self.failing = drawn[n]
+        self._failing = drawn[n]
+        mistake = self._mistake(drawn, got, wrong, n)
         reason = _reason(expected[n], got[n], function, self.in_place)
-        says = tuple(filter(None, (self._mistake(drawn, got), reason)))
-        right = len(drawn) - len(wrong)
-        headline = f"Not yet: {right} of {len(drawn)} cases are right."
+        both = (mistake, "" if mistake and got[n].changed else reason)
+        says = tuple(filter(None, both))
+        headline = f"Not yet. Right: {len(drawn) - len(wrong)} of {len(drawn)} cases."
         return Verdict(False, headline, says, self._show(expected[n], got[n]))
 
     def draw(self, seed: int | None = None) -> list[Arguments]:
@@ -323,6 +333,8 @@ class Exercise:
             value = function(*own)
         except Exception as error:
             return Outcome(error=error)
+        with suppress(Exception):  # a generator has no copy, and is shown as what it is
+            value = copy.deepcopy(value)
         names = inspect.signature(self.function).parameters
         named = dict(zip(names, own, strict=False))
         if self.in_place:
@@ -330,7 +342,7 @@ class Exercise:
         for name, before in zip(named, arguments, strict=False):
             if not _untouched(before, named[name]):
                 return Outcome(value, changed=name)
-        return Outcome(copy.deepcopy(value))
+        return Outcome(value)
 
     def broken(self, message: str) -> Callable[..., Any]:
         """The solution with one of the typical mistakes.
@@ -359,15 +371,25 @@ class Exercise:
         exec(compile(source, f"<{self.name}>", "exec"), space)
         return space[self.name]
 
-    def _mistake(self, drawn: list[Arguments], got: list[Outcome]) -> str:
-        """The sentence of the mistake that answers just as the attempt does."""
+    def _mistake(
+        self, drawn: list[Arguments], got: list[Outcome], wrong: list[int], shown: int
+    ) -> str:
+        """The sentence of the mistake that answers just as the attempt does.
+
+        Where none does so in every case, there may be a second slip: then one that
+        explains the case shown and most others is named, with less certainty.
+        """
+        likely, most = "", max(3, 2 / 3 * len(wrong))
         with np.errstate(all="ignore"):
             for message in self.mistakes:
-                function = self.broken(message)
-                pairs = zip(drawn, got, strict=True)
-                if all(own.same(self.run(function, case)) for case, own in pairs):
+                made = [self.run(self.broken(message), case) for case in drawn]
+                alike = [a.same(b) for a, b in zip(made, got, strict=True)]
+                if all(alike):
                     return message
-        return ""
+                explained = sum(alike[n] for n in wrong)
+                if alike[shown] and explained >= most and got[shown].error is None:
+                    likely, most = message, explained + 1
+        return likely and f"It looks as if this holds: {likely}"
 
     def _answer(self, value: Any) -> str:
         if not self.in_place:
@@ -380,12 +402,15 @@ class Exercise:
         names = inspect.signature(self.function).parameters
         rows = [
             f"{name} = {_text(value, len(name) + 3)}"
-            for name, value in zip(names, self.failing, strict=False)
+            for name, value in zip(names, self._failing, strict=False)
         ]
         rows += ["", f"expected {self._answer(expected.value)}"]
         if got.error is None:
             rows.append(f"got      {self._answer(got.value)}")
-        rows += ["", f"The same input again: {self.name}(*ex.failing)"]
+        again = f"{self.name}(*ex.failing)"
+        if self.in_place:
+            again = f"args = ex.failing; {again}; args"
+        rows += ["", f"The same input again: {again}"]
         return "\n".join(rows)
 
 
@@ -436,7 +461,8 @@ def is_untouched(function: Callable[..., Any]) -> bool:
     """
 
     code = getattr(function, "__code__", None)
-    return code is not None and _steps(code) == _steps(_starter.__code__)
+    known = isinstance(code, types.CodeType)
+    return known and _steps(code) == _steps(_starter.__code__)
 
 
 def _starter() -> None: ...
@@ -450,7 +476,8 @@ def _untouched(before: Any, after: Any) -> bool:
     if isinstance(before, np.ndarray):
         return np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
     if isinstance(before, tuple | list):
-        return len(before) == len(after) and all(map(_untouched, before, after))
+        same = isinstance(after, tuple | list) and len(before) == len(after)
+        return same and all(map(_untouched, before, after))
     return before is after or before == after or before != before
 
 
@@ -469,45 +496,60 @@ def _reason(
     names: tuple[str, ...],
 ) -> str:
     if got.error is not None:
-        own = function.__code__.co_filename if hasattr(function, "__code__") else ""
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        own = getattr(code, "co_filename", "")
         steps = traceback.extract_tb(got.error.__traceback__)
         lines = [step.line for step in steps if step.filename == own and step.line]
         where = f" at `{lines[-1]}`" if lines else ""
-        return f"It stopped with {type(got.error).__name__}: {got.error}{where}."
+        said = _text(got.error, 0)[:300]
+        return f"It stopped with {type(got.error).__name__}: {said}{where}."
     if got.changed:
         return f"It changed its argument {got.changed}. Work on a copy."
     said = difference(expected.value, got.value, names=names)
     return f"For the input below: {said}."
 
 
-def _leans_on(cells: list[str], name: str) -> str:
+def _leans_on(name: str) -> str:
     """A warning where a function needs what only this notebook knows."""
-    try:
-        missing = collect(cells, name).missing
-    except (LookupError, SyntaxError):  # defined in another way, which is fine here
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is None:
+        return ""
+    try:  # `In` has the cells transformed, and may be a name of the learner's
+        missing = collect(shell.history_manager.input_hist_raw, name).missing
+    except Exception:  # defined in another way, which is fine here
         return ""
     if not missing:
         return ""
     return (
         f"Careful: it uses {', '.join(f'`{other}`' for other in missing)}, which this "
-        "notebook computed. Graded work is taken out of the notebook with the "
-        "functions, classes, imports and plain values that it needs, and no more. "
-        "Pass it in, or compute it within the function."
+        "notebook computed or never defined. Graded work is taken out of the notebook "
+        "with the functions, classes, imports and plain values that it needs, and no "
+        "more. Pass it in, or compute it within the function."
     )
 
 
 def _text(value: Any, indent: int) -> str:
-    """A value as a learner would type it, or nearly so; long arrays are cut."""
-    if isinstance(value, tuple | list):
-        between = ",\n " if any(np.ndim(part) for part in value) else ", "
-        text = f"({between.join(_text(part, 1) for part in value)})"
-        text = f"[{text[1:-1]}]" if isinstance(value, list) else text
-    elif isinstance(value, float | np.number):
-        text = f"{value:.6g}"
-    else:
-        with np.printoptions(precision=4, suppress=True, threshold=80, edgeitems=3):
-            text = str(value)
+    """A value as a learner would type it, or nearly so; what is long is cut."""
+    try:
+        text = _plain(value)
+    except Exception:  # its own __repr__ failed
+        text = f"<{type(value).__name__}>"
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
     return text.replace("\n", "\n" + " " * indent)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        arrays = any(isinstance(part, np.ndarray) and part.ndim for part in value)
+        shown = [_text(part, 1) for part in value[:_MANY]]
+        shown += ["…"] if len(value) > _MANY else []
+        text = (",\n " if arrays else ", ").join(shown)
+        return f"[{text}]" if isinstance(value, list) else f"({text})"
+    if isinstance(value, float | np.number):
+        return f"{value:.6g}"
+    with np.printoptions(precision=4, suppress=True, threshold=80, edgeitems=3):
+        return str(value)
 
 
 def _code(text: str) -> str:

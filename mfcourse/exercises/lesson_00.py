@@ -119,6 +119,8 @@ def _scored(rng: np.random.Generator) -> Iterator[Arguments]:
         ),
         "You gave seen items the score 0, which beats every negative score. Use "
         "-inf.": ("-np.inf", "0"),
+        "Your list begins with what was seen: argsort puts the smallest first, and "
+        "that is -inf. Sort -score.": ("np.argsort(-score", "np.argsort(score"),
         "Your list has the lowest scores: argsort begins with the smallest. Sort "
         "-score.": ("np.argsort(-score", "np.argsort(np.where(seen, np.inf, score)"),
         "`argsort` tells which item is at each rank, not the rank of each item. Its "

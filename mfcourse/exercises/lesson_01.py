@@ -96,23 +96,25 @@ def _tables(rng: np.random.Generator) -> Iterator[Arguments]:
 @exercise(
     "01",
     2,
-    statement="Predict from *films*: what did user `u` say of other films, each "
-    "measured from that film's mean? Weigh it by the cosine of the two films, centred, "
-    "over the people who rated both. Use the `n_neighbors` most similar films that `u` "
-    "rated, with a positive similarity, never film `i` itself; without any, answer "
-    "film `i`'s mean.",
+    statement="Predict from *films*: the lesson's formula with *user* and *item* "
+    "swapped. Film `i`'s mean, plus the weighted **mean** of what user `u` said of "
+    "other films, each measured from that film's mean (over all who rated it). The "
+    "weight is the cosine of the two films, centred, over the people who rated both. "
+    "Use the `n_neighbors` most similar films that `u` rated, with a positive "
+    "similarity, never film `i` itself; without any, answer film `i`'s mean.",
     hints=(
         "Films are the columns. `(R - np.nanmean(R, axis=0)).T` has a centred row a "
         "film, and rows are what `all_cosines` compares.",
         "Then it is `predict` with the roles swapped: what it calls u, the one who is "
         "asked about, is now film i; its item is now user u.",
-        "With `mean = np.nanmean(R, axis=0)` and `C = (R - mean).T`: `predict(C, mean, "
-        "all_cosines(C), u=i, i=u, n_neighbors=n_neighbors)`.",
+        "With `mean = np.nanmean(R, axis=0)` and `C = (R - mean).T`, call `predict` on "
+        "C and the similarities `all_cosines(C)`, with u and i swapped. (Without the "
+        "lesson's helpers: a loop over the films that u rated.)",
     ),
     cases=_tables,
     mistakes={
-        "Your matrix is items × users: you asked people who are like u. Here users are "
-        "rows, and it is the films, the columns, that are compared.": (
+        "You asked people who are like u. Here the films, the columns, are compared "
+        "(or your matrix is items × users).": (
             "mean = np.nanmean(R, axis=0)",
             "R, u, i = R.T, i, u\n    mean = np.nanmean(R, axis=0)",
         ),
@@ -154,6 +156,33 @@ def _tables(rng: np.random.Generator) -> Iterator[Arguments]:
         "You divided by the number of neighbours, not by the sum of similarities.": (
             "/ similarity.sum()",
             "/ len(similarity)",
+        ),
+        "You did not divide by the sum of the similarities. The opinions want a "
+        "weighted mean.": (" / similarity.sum()", ""),
+        "You left out film i's mean: an opinion alone is no number of stars.": (
+            "return mean[i] + ",
+            "return ",
+        ),
+        "Without a similar film you gave user u's mean. Answer the film's.": (
+            "return mean[i]\n",
+            "return np.nanmean(R[u])\n",
+        ),
+        "You did not centre anywhere: raw stars, weighed by cosines of raw stars.": (
+            "C = R - mean",
+            "C = R",
+            "return mean[i] + ",
+            "return ",
+        ),
+        "That is Pearson: you centred once more, over the shared raters. Here each "
+        "film is centred by its whole mean.": (
+            "x, y = C[both, i], C[both, j]",
+            "x, y = (C[both, f] - C[both, f].mean() for f in (i, j))",
+        ),
+        "You picked the neighbours before asking which films u rated.": (
+            "np.flatnonzero(~np.isnan(R[u]))",
+            "range(R.shape[1])",
+            "[:n_neighbors]\n",
+            "[:n_neighbors]\n    best = [(s, o) for s, o in best if o == o]\n",
         ),
         "Without a similar film you gave 0 stars. Answer the film's mean.": (
             "return mean[i]\n",

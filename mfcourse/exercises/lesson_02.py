@@ -27,7 +27,7 @@ def _full(rng: np.random.Generator) -> Iterator[Arguments]:
     "most the number of singular values.",
     hints=(
         "The maths tells what is lost: the squares of the singular values after k. "
-        "With k = 0, everything.",
+        "With k = 0 all is lost: the sum of all squares.",
         "`np.linalg.svd(R, compute_uv=False)` gives the singular values, largest "
         "first.",
         "Divide the sum of the first k squares by the sum of all squares.",
@@ -115,6 +115,15 @@ def _holes(rng: np.random.Generator) -> Iterator[Arguments]:
     mistakes={
         "You put 0 stars into the holes. Subtract the film means first: then a 0 says "
         "as usual.": ("C = R - mean", "C = R", "return mean + Z", "return Z"),
+        "You put film means into the holes and left them in the table. Subtract them, "
+        "so that a hole begins at 0.": (
+            "C = R - mean",
+            "C = R",
+            "Z = np.zeros(R.shape)",
+            "Z = np.tile(mean, (len(R), 1))",
+            "return mean + Z",
+            "return Z",
+        ),
         "You subtracted each person's mean. Here it is each film's: axis=0.": (
             "axis=0)",
             "axis=1, keepdims=True)",

@@ -56,6 +56,23 @@ def _visits(rng: np.random.Generator) -> Iterator[Arguments]:
             "e = mu + b_u[u] + b_i[i] + U[u] @ V[i] - r",
         ),
         "Your prediction leaves out the global mean μ.": ("(mu + ", "("),
+        "Your error is that of the lesson's step. The prediction has four parts now: "
+        "μ, both biases and the product.": (
+            "(mu + b_u[u] + b_i[i] + U[u] @ V[i])",
+            "U[u] @ V[i]",
+        ),
+        "The biases have not moved. They are learned by the same rule as factors.": (
+            "    b_u[u] += lr * (e - reg * b_u[u])\n"
+            "    b_i[i] += lr * (e - reg * b_i[i])\n",
+            "",
+        ),
+        "You moved everybody's bias, each by its own penalty. Only user u and item i "
+        "have been heard.": (
+            "b_u[u] += lr * (e - reg * b_u[u])",
+            "b_u += lr * (e - reg * b_u)",
+            "b_i[i] += lr * (e - reg * b_i[i])",
+            "b_i += lr * (e - reg * b_i)",
+        ),
         "Your prediction leaves out the biases.": (" + b_u[u] + b_i[i]", ""),
         "You moved everybody's bias. Only user u and item i have been heard: `b_u[u]`, "
         "`b_i[i]`.": ("b_u[u] += ", "b_u += ", "b_i[i] += ", "b_i += "),
@@ -134,10 +151,10 @@ def _runs(rng: np.random.Generator) -> Iterator[Arguments]:
     statement="Early stopping. `train` and `validation` are lists of triples (u, i, "
     "r). An epoch is the lesson's step, without biases, for each triple of `train` in "
     "order; then comes the RMSE on `validation`. An epoch is better if its error is "
-    "smaller than any before. Stop once `patience` epochs in a row were not better, or "
-    "after `n_epochs`. Return `best, U, V`: the best epoch, counted from 1, and the "
-    "factors as they were after it. The `U` and `V` that you are given stay as they "
-    "are.",
+    "smaller than that of any epoch before (so the first always is). Stop once "
+    "`patience` epochs in a row were not better, or after `n_epochs`. Return `best, U, "
+    "V`: the best epoch, counted from 1, and the factors as they were after it. The "
+    "`U` and `V` that you are given stay as they are.",
     hints=(
         "Work on copies of U and V. Remember three things: the best epoch, its error, "
         "its factors. Begin with an error of `np.inf`.",
@@ -183,6 +200,15 @@ def _runs(rng: np.random.Generator) -> Iterator[Arguments]:
         "far.": ("break\n", "break\n        least = error\n"),
         "You took a later epoch with the same error for a better one. It must be "
         "smaller.": ("if error < least", "if error <= least"),
+        "You stopped at the first epoch that was not better. Wait until `patience` in "
+        "a row were not.": ("elif epoch - best == patience:", "else:"),
+        "You compared the first epoch with the error before any step. The first epoch "
+        "is always better than none.": (
+            "best, least = 0, np.inf",
+            "best, kept = 0, (U.copy(), V.copy())\n"
+            "    errors = [r - U[u] @ V[i] for u, i, r in validation]\n"
+            "    least = np.sqrt(np.mean(np.square(errors)))",
+        ),
         "You watched the error on train, which nearly always falls. Ask validation.": (
             "for u, i, r in validation]",
             "for u, i, r in train]",

@@ -67,6 +67,15 @@ def _rows(rng: np.random.Generator) -> Iterator[Arguments]:
             "x[0], x[1:]",
             "y.mean(), x",
         ),
+        "You found the bias alone first, then the row for what it left. Solve for both "
+        "at once: each depends on the other.": (
+            "    return x[0], x[1:]",
+            "    b = y.sum() / (len(y) + w)\n"
+            "    M = F.T @ F + w * np.eye(F.shape[1])\n"
+            "    return b, np.linalg.solve(M, F.T @ (y - b))",
+        ),
+        "You added `w` to every number of the system. It belongs on the diagonal: `w` "
+        "times the identity.": ("w * np.eye(A.shape[1])", "w"),
         "You gave back the row first. The bias comes first: `(b, x)`.": (
             "x[0], x[1:]",
             "x[1:], x[0]",
@@ -87,7 +96,7 @@ def row_with_bias(F, y, w):
 def _tables(rng: np.random.Generator) -> Iterator[Arguments]:
     nan = np.nan
     yield np.array([[2.0, nan], [1.0, -1.0]]), np.array([[1.0], [0.5]]), 0.5, 1
-    yield np.array([[2, nan, -1], [1, nan, 1.0]]), np.array([[1.0], [-0.5]]), 1.0, 2
+    yield np.array([[2, nan, -1], [0, nan, 1.0]]), np.array([[1.0], [-0.5]]), 1.0, 2
     for m, n, k, n_epochs in (
         *((4, 3, 1, 2), (5, 5, 2, 1), (6, 5, 2, 3)),
         *((5, 7, 2, 4), (7, 6, 3, 2), (8, 7, 3, 5)),
@@ -118,6 +127,17 @@ def _tables(rng: np.random.Generator) -> Iterator[Arguments]:
     mistakes={
         "You charged λ once a rating: that is weighted λ. Plain λ charges every row "
         "the same.": ("reg * np.eye", "reg * len(y) * np.eye"),
+        "You charged λ once a rating, and kept rows without any at 0: that is weighted "
+        "λ. Plain λ charges every row the same.": (
+            "reg * np.eye",
+            "reg * max(len(y), 1) * np.eye",
+        ),
+        "You took 0 for unknown. Less a mean, a 0 is a known rating: ask for NaN.": (
+            "seen = ~np.isnan(stars)",
+            "seen = np.nan_to_num(stars) != 0",
+        ),
+        "You added λ to every number of the system. It belongs on the diagonal: λ "
+        "times the identity.": ("reg * np.eye(A.shape[1])", "reg"),
         "You filled the holes with 0. An unknown rating is not a zero: leave it out of "
         "the row's equations.": (
             "seen = ~np.isnan(stars)",

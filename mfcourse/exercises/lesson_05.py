@@ -47,6 +47,18 @@ def _newcomers(rng: np.random.Generator) -> Iterator[Arguments]:
             " + damping)",
             ")",
         ),
+        "You took the plain mean, and 0 without a rating. Damping adds ratings to the "
+        "count, not to the sum.": ("(len(rest) + damping)", "max(len(rest), 1)"),
+        "You damped the stars themselves, which draws them to 0 stars. Take μ and the "
+        "biases away first: what is left may be drawn to 0.": (
+            "    return rest.sum() / (len(rest) + damping)",
+            "    n, some = max(len(rest), 1), len(rest) > 0\n"
+            "    return some * (stars.sum() / (n + damping) - mu - b_i.sum() / n)",
+        ),
+        "You divided by the damping alone. The person's own ratings count as well.": (
+            "(len(rest) + damping)",
+            "damping",
+        ),
         "You charged the damping once a rating. Add it to the count once.": (
             "+ damping",
             "* (1 + damping)",
@@ -127,6 +139,12 @@ def _ratings(rng: np.random.Generator) -> Iterator[Arguments]:
             "np.bincount(item, rating - mu - b_u[user])",
             "np.bincount(item, rating - mu)",
         ),
+        "Your films are right, but the best stands last. Sort by `-bound`, and take "
+        "the first.": ("np.argsort(-bound)[:n]", "np.argsort(bound)[-n:]"),
+        "Your σ is the mean of the squared errors. Take its root.": (
+            "np.sqrt(np.mean(e**2))",
+            "np.mean(e**2)",
+        ),
         "You forgot the root: a mean of n ratings is uncertain by σ / √n.": (
             "np.sqrt(n_i + beta)",
             "(n_i + beta)",
@@ -137,8 +155,8 @@ def _ratings(rng: np.random.Generator) -> Iterator[Arguments]:
             "b_i[item]) / (n_u + beta)",
             "b_i[item]) / n_u",
         ),
-        "Your σ is the spread of the stars. Take that of the errors of μ + b_u + "
-        "b_i.": (
+        "Your σ is too large. Take the RMSE of μ + b_u + b_i, with both biases; the "
+        "spread of the stars is more.": (
             "e = rating - mu - b_u[user] - b_i[item]",
             "e = rating - mu",
         ),

@@ -62,6 +62,15 @@ def _seen_cells(rng: np.random.Generator) -> Iterator[Arguments]:
             "reg * ((U**2)",
             "((U**2)",
         ),
+        "Your sum has no penalty: add λ times the squares of U and V.": (
+            " + reg * ((U**2).sum() + (V**2).sum())",
+            "",
+        ),
+        "You took c s² off. The sum of all cells counted a seen one with confidence 1: "
+        "take s² off.": (
+            "- s**2",
+            "- (1 + alpha * count) * s**2",
+        ),
         "You penalised a row once for each of its events. Here λ counts each row of U "
         "and V once.": (
             "((U**2).sum() + (V**2).sum())",
@@ -111,9 +120,9 @@ def _strangers(rng: np.random.Generator) -> Iterator[Arguments]:
     "the films that they chose (`known`), find those that they chose, too (`hidden`). "
     "For each person, solve a row from the Gramian of `V`, each known film having "
     "confidence $1 + \\alpha$; rank the films that are not known; and take recall@n, "
-    "the share of the hidden films among the first `n`. Return the mean over people. A "
-    "film that training lacks has code −1: drop it from `known`; in `hidden` it is a "
-    "miss. Everybody has a known film that training has, and a hidden one.",
+    "the share of the hidden films that are among the first `n`. Return the mean over "
+    "people. A film that training lacks has code −1: drop it from `known`; in `hidden` "
+    "it is a miss. Everybody has a known film that training has, and a hidden one.",
     hints=(
         "What all people share, once: `left = V.T @ V + reg * np.eye(V.shape[1])`. "
         "Then loop over `zip(known, hidden)`.",
@@ -138,6 +147,17 @@ def _strangers(rng: np.random.Generator) -> Iterator[Arguments]:
         ),
         "You divided by n: that is precision. Recall divides by the number of hidden "
         "films.": (".mean())", ".sum() / n)"),
+        "You divided by n where more are hidden, as some papers do. Here recall "
+        "divides by all hidden films.": (".mean())", ".sum() / min(n, len(wanted)))"),
+        "You asked whether there is a hit. Recall is the share of the hidden films.": (
+            ".mean())",
+            ".any())",
+        ),
+        "You cut the known films out of the scores, so places are no longer codes. "
+        "Leave them in, at -inf.": (
+            "        scores[seen] = -np.inf\n",
+            "        scores = np.delete(scores, seen)\n",
+        ),
         "You pooled the hidden films of all people. Take the recall of each person, "
         "then the mean over people.": (
             "recalls.append(np.isin(wanted, best).mean())",
@@ -162,8 +182,6 @@ def _strangers(rng: np.random.Generator) -> Iterator[Arguments]:
         ),
         "Your lists have ten films, whatever n is.": ("[:n]", "[:10]"),
         "You took the lowest scores: argsort goes upwards, so sort −scores.": (
-            "scores[seen] = -np.inf",
-            "scores[seen] = np.inf",
             "argsort(-scores",
             "argsort(scores",
         ),

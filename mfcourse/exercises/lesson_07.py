@@ -61,6 +61,9 @@ def _people(rng: np.random.Generator) -> Iterator[Arguments]:
             "(1 + alpha) * A.sum(axis=0)",
             "A.sum(axis=0)",
         ),
+        "On the right side a liked film counts 1 + α times, not α times: the Gramian's "
+        "own 1 is in M only.": ("(1 + alpha) * A.sum(axis=0)", "alpha * A.sum(axis=0)"),
+        "In M a liked film adds α times, not once.": ("alpha * A.T @ A", "A.T @ A"),
         "In M the Gramian holds each liked film once already: add α AᵀA, not "
         "(1 + α) AᵀA.": ("alpha * A.T @ A", "(1 + alpha) * A.T @ A"),
         "Your M lacks the Gramian: all films count, with confidence 1.": (
@@ -162,6 +165,20 @@ def _shops(rng: np.random.Generator) -> Iterator[Arguments]:
             "[:n]",
             "[::-1][:n]",
         ),
+        "You ranked by the old scores. The price must change the lists.": (
+            "enumerate(new)",
+            "enumerate(S)",
+        ),
+        "You gave the number of hits. Divide it by the number of people.": (
+            "hits / len(S)",
+            "hits",
+        ),
+        "You gave the number of films shown. Coverage is their share of all films.": (
+            "(shown > 0).mean()",
+            "(shown > 0).sum()",
+        ),
+        "You divided by n for everybody. Some lists are shorter: divide by the films "
+        "shown.": ("likes @ shown / shown.sum()", "likes @ shown / (n * len(S))"),
         "You counted all held-out films. A hit is one that is in the list.": (
             "held[u, best]",
             "held[u]",

@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator
 from mfcourse import plots
 from mfcourse.learn import progress
 from mfcourse.learn._predict import say
-from mfcourse.learn._widget import STATIC, Widget
+from mfcourse.learn._widget import STATIC, Widget, place
 
 
 class Playground(Widget):
@@ -98,12 +98,16 @@ class Playground(Widget):
             self.at, self.picture, self.words, self.trouble = at, picture, words, ""
 
     def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        try:
-            self._redraw(content["at"])
-        except Exception as error:
-            self.trouble = f"{type(error).__name__}: {error}"
+        sizes = map(len, self._values.values())
+        at = [place(i, n) for i, n in zip(content.get("at", ()), sizes, strict=False)]
+        known = [i for i in at if i is not None]
+        if len(known) == len(self._values):
+            try:
+                self._redraw(known)
+            except Exception as error:
+                self.trouble = f"{type(error).__name__}: {error}"
         self.drawn += 1
-        if self.drawn == 1:
+        if self.drawn == 1 or self.notice:
             self.notice = progress.record("played", self._lesson, once=True)
 
     def _picture(self) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 import traitlets
 
 from mfcourse.learn import progress
-from mfcourse.learn._widget import STATIC, Widget, Words
+from mfcourse.learn._widget import STATIC, Widget, Words, place
 
 _asked: dict[str, Predict] = {}
 
@@ -55,9 +55,11 @@ class Predict(Widget):
         told += [before.value for before in [_asked.get(name)] if before]
         by_text: dict[Any, Any] = {say(choice): choice for choice in choices or ()}
         for value in told:
-            value = by_text.get(value, value)
-            if self._fits(value):
-                self._keep(value)
+            if isinstance(value, str | Real):
+                value = by_text.get(value, value)
+                if self._fits(value):
+                    self._keep(value)
+        self.notice = progress.notice() if progress.recording() else ""
 
     def choose(self, value: Any) -> str:
         """Predict, where widgets do not run.
@@ -90,15 +92,18 @@ class Predict(Widget):
         if self.values is not None:
             return value in self.values
         number = isinstance(value, Real) and not isinstance(value, bool)
-        return number and math.isfinite(value)
+        return number and abs(value) < 1e300 and math.isfinite(value)
 
     def _keep(self, value: Any) -> None:
         self.value = value
         self.chosen = say(value, self.unit)
 
     def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        value = content["value"] if self.values is None else self.values[content["at"]]
-        if not self.revealed and self._fits(value):
+        value = content.get("value")
+        if self.values is not None:
+            at = place(content.get("at"), len(self.values))
+            value = None if at is None else self.values[at]
+        if not self.revealed and value is not None and self._fits(value):
             self._keep(value)
             plain = value if self.values is None else self.chosen
             said = progress.record("predicted", self.name, once=True, choice=plain)
@@ -201,7 +206,7 @@ def reveal(
     else:
         away = abs(float(asked.value) - float(answer))
         right = away <= _reach(within, float(answer))
-        verdict = f"{say(away, asked.unit)} away, {'near' if right else 'not near'}"
+        verdict = f"{say(away)} away, {'near' if right else 'not near'}"
     sign = "✓" if right else "✗"
     return _Revealed(
         f"{sign} You predicted {asked.chosen}; it is {told}: {verdict}.", note

@@ -12,7 +12,7 @@ from typing import Any
 import traitlets
 
 from mfcourse.learn import bank, progress
-from mfcourse.learn._widget import STATIC, Widget, Words
+from mfcourse.learn._widget import STATIC, Widget, Words, place
 
 LETTERS = "abcdefgh"
 HOW = 'To answer here: q = learn.quiz("{}"), then q.answer(1, "b")'
@@ -78,7 +78,8 @@ class Quiz(Widget):
         if number not in known:
             raise ValueError(f"no question {number!r}; there are {_listed(known)}")
         letters = LETTERS[: len(self._choices[number - 1])]
-        if not isinstance(letter, str) or letter not in list(letters):
+        letter = str(letter).lower()
+        if letter not in list(letters):
             raise ValueError(f"no choice {letter!r}; there are {_listed(letters)}")
         at = letters.index(letter)
         choice = self._choices[number - 1][at]
@@ -111,7 +112,12 @@ class Quiz(Widget):
                 self._mark(number, texts.index(text))
 
     def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        self.answer(content["question"] + 1, LETTERS[content["choice"]])
+        question = place(content.get("question"), len(self._choices))
+        if question is None:
+            return
+        choice = place(content.get("choice"), len(self._choices[question]))
+        if choice is not None:
+            self.answer(question + 1, LETTERS[choice])
 
     def __repr__(self) -> str:
         said = [f"Quick check, lesson {self.lesson}"]

@@ -242,9 +242,13 @@ class Studio(Widget):
         had, before, places = self._stars.get(film), list(self._list), self._places
         if stars == had:
             return Words(f"{self._names[film]} has this rating already.")
-        self._stars = _given({**self._stars, film: stars})
+        rated, self._stars = self._stars, _given({**self._stars, film: stars})
+        try:
+            self._rank()
+        except BaseException:  # the page and the log stay as they were
+            self._stars = rated
+            raise
         notice = progress.record("rated", str(film), stars=stars)
-        self._rank()
         moves = {
             item: places[item] - rank if item in before else "new"
             for rank, item in enumerate(self._list, 1)
@@ -309,7 +313,7 @@ class Studio(Widget):
             self.send({"of": self._names[self._id(item)], "near": near})
         elif do == "rate":
             self.rate(item, content["stars"])
-        elif self._id(item) in self._stars:
+        elif do == "take back" and self._id(item) in self._stars:
             self.take_back(item)
 
     def __repr__(self) -> str:

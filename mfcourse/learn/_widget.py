@@ -11,6 +11,22 @@ import anywidget
 STATIC = Path(__file__).parent / "static"
 
 
+def place(value: Any, n: int) -> int | None:
+    """A place in a list of ``n``, as a front end sent it; None where it is none.
+
+    Parameters
+    ----------
+    value : object
+    n : int
+
+    Returns
+    -------
+    int or None
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < n else None
+
+
 class Words(str):
     """Text that a notebook shows as it is, without quotes."""
 

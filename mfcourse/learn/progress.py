@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +163,16 @@ def folder() -> Path:
     Path
     """
     if home := os.environ.get("MFCOURSE_HOME"):
-        return Path(home).expanduser().absolute()
+        return _absolute(home)
     import platformdirs
 
     return Path(platformdirs.user_data_dir("mfcourse", appauthor=False))
+
+
+@cache
+def _absolute(home: str) -> Path:
+    """A folder named once stays there, wherever the lesson goes."""
+    return Path(os.path.expanduser(home)).absolute()
 
 
 def record(kind: str, subject: str, *, once: bool = False, **data: Any) -> str:
@@ -270,9 +277,9 @@ def summarize(log: list[Event], today: date | None = None) -> Summary:
         data = event.data
         if event.kind == "passed":
             exercise = f"{data.get('lesson')}.{data.get('number')}"
-            helped.setdefault(exercise, bool(data.get("helped")))
+            helped.setdefault(exercise, data.get("helped") is True)
         elif event.kind == "answer":
-            answers.setdefault(event.subject, []).append(bool(data.get("right")))
+            answers.setdefault(event.subject, []).append(data.get("right") is True)
         else:
             others.add((event.kind, event.subject))
     xp, lessons, todo = 0, [], ""
@@ -325,13 +332,18 @@ def export(path: str | Path) -> int:
     Raises
     ------
     ProgressError
-        The log cannot be read.
+        The log cannot be read, or the path is no file to write to.
     OSError
         The file cannot be written.
     """
     with _plainly():
         found = _load()
-    _export(found, Path(path))
+    target = Path(path).resolve()
+    if not target.name or (target.exists() and not target.is_file()):
+        raise ProgressError(f"{path} is no file. Name one, such as progress.json")
+    if target in (_file().resolve(), (folder() / "progress.lock").resolve()):
+        raise ProgressError(f"{path} is the log itself. Name another file")
+    _export(found, target)
     return len(found)
 
 
@@ -429,9 +441,10 @@ def _plainly() -> Iterator[None]:
         elif code == sqlite3.SQLITE_BUSY:
             said = f"{_file()} is busy. Close other notebooks and programs that use it"
         else:
+            home = os.environ.get("MFCOURSE_HOME") or folder()
             said = (
-                f"{folder()}: {error}. Check the rights of this folder, or name "
-                "another one in MFCOURSE_HOME"
+                f"{home}: {error}. Check the rights of this folder, or name another "
+                "one in MFCOURSE_HOME"
             )
         raise ProgressError(said) from error
 
@@ -621,6 +634,7 @@ def _event(row: Any) -> Event | None:
             text.encode()  # half a surrogate pair is no text for SQLite
         aware = datetime.fromisoformat(event.at).tzinfo
         short = len(json.dumps(row, allow_nan=False)) < _LONGEST
+        _line(event)  # deep data fails here
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     whole = event.key and aware and short and isinstance(event.data, dict)
