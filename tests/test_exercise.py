@@ -7,7 +7,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from mfcourse import exercises
-from mfcourse.exercises.exercise import NOT_TRIED, _text, exercise
+from mfcourse.exercises.exercise import exercise
+from mfcourse.exercises.verdict import NOT_TRIED, write
 from mfcourse.learn import progress
 
 
@@ -240,7 +241,7 @@ def test_long_input_is_cut():
     ],
 )
 def test_values_are_shown_plainly(value, shown):
-    assert _text(value, 0) == shown
+    assert write(value, 0) == shown
 
 
 # ---- In a notebook -------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mfcourse import exercises
-from mfcourse.exercises.exercise import NOT_TRIED
+from mfcourse.exercises.verdict import NOT_TRIED
 from tests.conftest import ROOT
 
 BANK = exercises.bank()

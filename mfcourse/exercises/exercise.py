@@ -12,30 +12,22 @@ import copy
 import dis
 import inspect
 import sys
-import textwrap
 import traceback
 import types
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from mfcourse.exercises.collect import collect
 from mfcourse.exercises.compare import difference
+from mfcourse.exercises.verdict import NOT_TRIED, Text, Verdict, write
 from mfcourse.learn import progress
 
 Arguments = tuple[Any, ...]
-NOT_TRIED = "Not tried yet: put your code where the ... is."
-_BOX = (
-    "border-left:4px solid {colour};padding:.2em .8em;margin:.2em 0;"
-    "max-width:46rem;text-align:left"
-)
-_LONGEST, _MANY = 2_000, 60  # letters and parts of a value that is shown
-_GREEN, _RED, _GREY = "#2e7d32", "#c62828", "#757575"
 
 
 @dataclass(frozen=True)
@@ -73,57 +65,6 @@ class Outcome:
         if self.value is None or other.value is None:
             return self.value is other.value
         return not difference(self.value, other.value)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer to an attempt; a notebook shows it as a box.
-
-    Parameters
-    ----------
-    passed : bool
-    headline : str
-    says : tuple of str
-        Sentences: the reason, the typical mistake, a notice.
-    shown : str
-        The failing input with expected and got.
-    """
-
-    passed: bool
-    headline: str
-    says: tuple[str, ...] = ()
-    shown: str = ""
-
-    def __repr__(self) -> str:
-        said = [textwrap.fill(sentence, 88) for sentence in self.says]
-        return "\n".join(filter(None, [self.headline, *said, self.shown]))
-
-    def _repr_html_(self) -> str:
-        colour = _GREEN if self.passed else _RED if self.says else _GREY
-        sign = "✓ " if self.passed else "✗ " if self.says else ""
-        parts = [f"<strong>{sign}{escape(self.headline)}</strong>"]
-        parts += [f"<div>{_code(sentence)}</div>" for sentence in self.says]
-        if self.shown:
-            parts.append(f"<pre style='margin:.4em 0'>{escape(self.shown)}</pre>")
-        return f"<div style='{_BOX.format(colour=colour)}'>{''.join(parts)}</div>"
-
-
-class Text:
-    """Markdown that a notebook typesets and a terminal prints.
-
-    Parameters
-    ----------
-    markdown : str
-    """
-
-    def __init__(self, markdown: str) -> None:
-        self.markdown = markdown
-
-    def __repr__(self) -> str:
-        return self.markdown
-
-    def _repr_markdown_(self) -> str:
-        return self.markdown
 
 
 @dataclass(eq=False)
@@ -393,15 +334,15 @@ class Exercise:
 
     def _answer(self, value: Any) -> str:
         if not self.in_place:
-            return _text(value, 9)
+            return write(value, 9)
         pairs = zip(self.in_place, value, strict=True)
-        rows = (f"{name} = {_text(part, 12 + len(name))}" for name, part in pairs)
+        rows = (f"{name} = {write(part, 12 + len(name))}" for name, part in pairs)
         return f"\n{'':9}".join(rows)
 
     def _show(self, expected: Outcome, got: Outcome) -> str:
         names = inspect.signature(self.function).parameters
         rows = [
-            f"{name} = {_text(value, len(name) + 3)}"
+            f"{name} = {write(value, len(name) + 3)}"
             for name, value in zip(names, self._failing, strict=False)
         ]
         rows += ["", f"expected {self._answer(expected.value)}"]
@@ -501,7 +442,7 @@ def _reason(
         steps = traceback.extract_tb(got.error.__traceback__)
         lines = [step.line for step in steps if step.filename == own and step.line]
         where = f" at `{lines[-1]}`" if lines else ""
-        said = _text(got.error, 0)[:300]
+        said = write(got.error, 0)[:300]
         return f"It stopped with {type(got.error).__name__}: {said}{where}."
     if got.changed:
         return f"It changed its argument {got.changed}. Work on a copy."
@@ -526,35 +467,4 @@ def _leans_on(name: str) -> str:
         "notebook computed or never defined. Graded work is taken out of the notebook "
         "with the functions, classes, imports and plain values that it needs, and no "
         "more. Pass it in, or compute it within the function."
-    )
-
-
-def _text(value: Any, indent: int) -> str:
-    """A value as a learner would type it, or nearly so; what is long is cut."""
-    try:
-        text = _plain(value)
-    except Exception:  # its own __repr__ failed
-        text = f"<{type(value).__name__}>"
-    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
-    return text.replace("\n", "\n" + " " * indent)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        arrays = any(isinstance(part, np.ndarray) and part.ndim for part in value)
-        shown = [_text(part, 1) for part in value[:_MANY]]
-        shown += ["…"] if len(value) > _MANY else []
-        text = (",\n " if arrays else ", ").join(shown)
-        return f"[{text}]" if isinstance(value, list) else f"({text})"
-    if isinstance(value, float | np.number):
-        return f"{value:.6g}"
-    with np.printoptions(precision=4, suppress=True, threshold=80, edgeitems=3):
-        return str(value)
-
-
-def _code(text: str) -> str:
-    """Escaped, with `...` as code."""
-    parts = escape(text).split("`")
-    return "".join(
-        f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts)
     )
