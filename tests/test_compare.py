@@ -75,6 +75,7 @@ def test_these_are_the_same(expected, got):
         ((1, np.zeros(2)), (1, [0, 1]), "part 2: 1 of 2 numbers differ"),
         ((1, 2), (1, None), "part 2: your function gave back None"),
         (np.array([True]), [False], "expected True, got False"),
+        (0.0, np.ma.masked, "expected a number, got a MaskedConstant"),
     ],
 )
 def test_these_differ_and_the_words_say_how(expected, got, words):

@@ -139,7 +139,7 @@ def _statements(number: int, cell: str) -> Iterator[_Statement]:
     blank = len(cell) - len(cell.lstrip("\n"))  # lines that IPython drops
     first, _, rest = cell[blank:].partition("\n")
     if first.split()[:1] and first.split()[0] in _AROUND:
-        cell = "\n" * blank + "pass\n" + rest
+        cell = "pass\n" + rest
     text = "\n" * blank + TransformerManager().transform_cell(cell)
     lines, end = text.split("\n"), 0
     body = ast.parse(text).body
