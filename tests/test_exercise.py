@@ -195,6 +195,7 @@ def test_an_exercise_in_place_looks_at_the_arguments():
     verdict = step.mark(copied)
     assert "a: 2 of 2 numbers differ" in verdict.says[0]
     assert "expected a = [" in verdict.shown
+    assert verdict.shown.endswith(": args = ex.failing; step(*args); args")
 
 
 def test_an_edit_must_fit_the_solution_once(ex):

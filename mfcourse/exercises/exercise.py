@@ -350,7 +350,7 @@ class Exercise:
             rows.append(f"got      {self._answer(got.value)}")
         again = f"{self.name}(*ex.failing)"
         if self.in_place:
-            again = f"args = ex.failing; {again}; args"
+            again = f"args = ex.failing; {self.name}(*args); args"
         rows += ["", f"The same input again: {again}"]
         return "\n".join(rows)
 
