@@ -54,7 +54,7 @@ def difference(
     if own is None:
         return f"expected {_kind(expected)}, got {_kind(got)}"
     if wanted.shape != own.shape:
-        if wanted.ndim == own.ndim == 0 or {wanted.ndim, own.ndim} & {0}:
+        if 0 in (wanted.ndim, own.ndim):
             return f"expected {_kind(expected)}, got {_kind(got)}"
         return f"expected shape {wanted.shape}, got {own.shape}"
     same = np.isclose(own, wanted, rtol=rtol, atol=atol, equal_nan=True)

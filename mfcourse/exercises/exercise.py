@@ -323,7 +323,8 @@ class Exercise:
         likely, most = "", max(3, 2 / 3 * len(wrong))
         with np.errstate(all="ignore"):
             for message in self.mistakes:
-                made = [self.run(self.broken(message), case) for case in drawn]
+                function = self.broken(message)
+                made = [self.run(function, case) for case in drawn]
                 alike = [a.same(b) for a, b in zip(made, got, strict=True)]
                 if all(alike):
                     return message

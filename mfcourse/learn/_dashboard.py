@@ -10,13 +10,13 @@ from typing import Any
 import traitlets
 
 from mfcourse.learn import progress
-from mfcourse.learn._widget import STATIC, Widget
+from mfcourse.learn._widget import Widget, script
 
 
 class Dashboard(Widget):
     """Level, streak, next step and a row a lesson; empty where nothing is recorded."""
 
-    _esm = STATIC / "dashboard.js"
+    _esm = script("dashboard.js")
     shown: Any = traitlets.Dict().tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator
 from mfcourse import plots
 from mfcourse.learn import progress
 from mfcourse.learn._predict import say
-from mfcourse.learn._widget import STATIC, Widget, place
+from mfcourse.learn._widget import Widget, place, script
 
 
 class Playground(Widget):
@@ -34,7 +34,7 @@ class Playground(Widget):
     sliders : dict
     """
 
-    _esm = STATIC / "playground.js"
+    _esm = script("playground.js")
     controls: Any = traitlets.List().tag(sync=True)  # each [label, kind, texts, start]
     at: Any = traitlets.List().tag(sync=True)  # which value of each slider
     picture = traitlets.Bytes().tag(sync=True)

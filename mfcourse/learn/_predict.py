@@ -15,7 +15,7 @@ from typing import Any
 import traitlets
 
 from mfcourse.learn import progress
-from mfcourse.learn._widget import STATIC, Widget, Words, place
+from mfcourse.learn._widget import Widget, Words, place, script
 
 _asked: dict[str, Predict] = {}
 
@@ -31,7 +31,7 @@ class Predict(Widget):
     unit : str
     """
 
-    _esm = STATIC / "predict.js"
+    _esm = script("predict.js")
     question = traitlets.Unicode().tag(sync=True)
     choices: Any = traitlets.List(allow_none=True).tag(sync=True)  # as text
     unit = traitlets.Unicode().tag(sync=True)

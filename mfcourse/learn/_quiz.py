@@ -12,7 +12,7 @@ from typing import Any
 import traitlets
 
 from mfcourse.learn import bank, progress
-from mfcourse.learn._widget import STATIC, Widget, Words, place
+from mfcourse.learn._widget import Widget, Words, place, script
 
 LETTERS = "abcdefgh"
 HOW = 'To answer here: q = learn.quiz("{}"), then q.answer(1, "b")'
@@ -27,7 +27,7 @@ class Quiz(Widget):
     seed : int
     """
 
-    _esm = STATIC / "quiz.js"
+    _esm = script("quiz.js")
     lesson = traitlets.Unicode().tag(sync=True)
     questions: Any = traitlets.List().tag(sync=True)  # each [text, [choice, …]]
     marks: Any = traitlets.List().tag(

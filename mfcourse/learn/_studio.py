@@ -220,8 +220,10 @@ class Studio(Widget):
         """Fold the ratings in: scores of the best, in order, and the rank of all."""
         heard = {i: s for i, s in self._stars.items() if not self._unheard(i, s)}
         rating = np.array([*heard.values()]) if self._hears == "stars" else 1.0
-        self._told = pd.DataFrame({"item": [*heard]}).assign(rating=rating)
-        ranked = self._model.fold_in(self._told)
+        told = pd.DataFrame({"item": [*heard]}).assign(rating=rating)
+        ranked = self._model.fold_in(told)
+        codes = np.array([self._codes[i] for i in heard], np.int64)
+        self._told, self._coded = told, (codes, told["rating"].to_numpy(np.float64))
         ranked = ranked[~ranked["item"].isin(list(self._stars))]
         ids, score = ranked["item"].tolist(), ranked["score"].tolist()
         self._places = {item: rank for rank, item in enumerate(ids, 1)}
@@ -230,10 +232,8 @@ class Studio(Widget):
 
     def _because(self, item: Any) -> list[str]:
         """The two ratings that speak most for a film, and what they add."""
-        codes = np.array([self._codes[i] for i in self._told["item"]], np.int64)
         # explain_new, less its checks: they would take most of the time.
-        rating, code = self._told["rating"].to_numpy(np.float64), self._codes[item]
-        adds = self._model._reasons(codes, rating, code)
+        adds = self._model._reasons(*self._coded, self._codes[item])
         parts = zip(self._told["item"], adds, strict=True)
         best = sorted(parts, key=lambda part: -part[1])[:2]
         return [f"{self._titles[i]} {part:+.3f}" for i, part in best if part > 0]

@@ -11,6 +11,22 @@ import anywidget
 STATIC = Path(__file__).parent / "static"
 
 
+def script(name: str) -> str:
+    """The script of a widget, behind what all share.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in ``static/``.
+
+    Returns
+    -------
+    str
+    """
+    files = (STATIC / "common.js", STATIC / name)
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
 def place(value: Any, n: int) -> int | None:
     """A place in a list of ``n``, as a front end sent it; None where it is none.
 

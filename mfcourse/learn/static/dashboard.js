@@ -1,13 +1,6 @@
 // Draws the whole table again at each refresh; the button stays, and with it the focus.
 const HEADS = ["Lesson", "Exercises", "Quick check", "Done", "Also"];
 
-function add(parent, tag, look = "", text = "") {
-  const node = document.createElement(tag);
-  if (look) node.className = look;
-  node.textContent = text;
-  return parent.appendChild(node);
-}
-
 // A link to a notebook beside this one, where the address of the page is a notebook's.
 function link(parent, text, file) {
   const here = /\/(tree|notebooks)\/.*\.ipynb$/.test(location.pathname);
@@ -17,7 +10,6 @@ function link(parent, text, file) {
 
 function render({ model, el }) {
   el.classList.add("mf");
-  el.dataset.lmSuppressShortcuts = "true"; // keys are for the button, not for JupyterLab
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "Your progress");
   const head = add(el, "div", "mf-head");

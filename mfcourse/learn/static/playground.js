@@ -1,12 +1,4 @@
 // Sliders that ask Python for a picture when they stop; one question at a time.
-function add(parent, tag, look = "", text = "") {
-  const node = document.createElement(tag);
-  if (look) node.className = look;
-  node.textContent = text;
-  node.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves its keys to this node
-  return parent.appendChild(node);
-}
-
 function addControl(rows, [label, kind, texts], moved) {
   const row = add(rows, "label", "mf-control");
   add(row, "span", "", label);

@@ -1,12 +1,4 @@
 // A question, and buttons or a number field; what is chosen is shown in place.
-function add(parent, tag, look = "", text = "") {
-  const node = document.createElement(tag);
-  if (look) node.className = look;
-  node.textContent = text;
-  node.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves its keys to this node
-  return parent.appendChild(node);
-}
-
 function addButton(parent, click) {
   const button = add(parent, "button");
   button.type = "button";

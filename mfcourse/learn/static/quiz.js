@@ -1,14 +1,6 @@
 // Draws the questions once, then marks them in place, so that the focus stays.
 const LETTERS = "abcdefgh";
 
-function add(parent, tag, look = "", text = "") {
-  const node = document.createElement(tag);
-  if (look) node.className = look;
-  node.textContent = text;
-  node.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves its keys to this node
-  return parent.appendChild(node);
-}
-
 function render({ model, el }) {
   el.classList.add("mf");
   el.setAttribute("role", "group");

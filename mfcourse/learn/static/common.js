@@ -1,0 +1,8 @@
+// Stands before the script of each widget: a module of anywidget imports no other.
+function add(parent, tag, look = "", text = "") {
+  const node = document.createElement(tag);
+  if (look) node.className = look;
+  node.textContent = text;
+  node.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves its keys to this node
+  return parent.appendChild(node);
+}
