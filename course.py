@@ -348,9 +348,9 @@ def environment() -> "dict[str, str]":
 # ---- The learner's copies ------------------------------------------------------------
 
 
-def lessons() -> "dict[str, Path]":
-    """The reference notebooks, by their path below notebooks/."""
-    paths = ((p.relative_to(NOTEBOOKS), p) for p in NOTEBOOKS.rglob("*.ipynb"))
+def lessons(ending: str = ".ipynb") -> "dict[str, Path]":
+    """The reference notebooks, or other files, by their path below notebooks/."""
+    paths = ((p.relative_to(NOTEBOOKS), p) for p in NOTEBOOKS.rglob("*" + ending))
     return {
         name.as_posix(): path
         for name, path in sorted(paths)
@@ -374,7 +374,7 @@ def hand_out() -> "list[str]":
         known = files.get(path.relative_to(MY).as_posix())
         return path.is_file() and _sha256(path.read_bytes()) == known
 
-    for name, reference in lessons().items():
+    for name, reference in {**lessons(), **lessons("_checks.json")}.items():
         content, mine = reference.read_bytes(), MY / name
         edition = _sha256(content)
         if not _exists(mine):
@@ -427,9 +427,9 @@ def fresh(lesson: str) -> Path:
 
 def _beside(path: Path, word: str) -> "Iterator[Path]":
     """For 01.ipynb and "new": 01.new.ipynb, 01.new-2.ipynb, 01.new-3.ipynb, ..."""
-    yield path.with_name(f"{path.stem}.{word}.ipynb")
+    yield path.with_name(f"{path.stem}.{word}{path.suffix}")
     for number in range(2, sys.maxsize):
-        yield path.with_name(f"{path.stem}.{word}-{number}.ipynb")
+        yield path.with_name(f"{path.stem}.{word}-{number}{path.suffix}")
 
 
 # ---- Files ---------------------------------------------------------------------------

@@ -565,6 +565,18 @@ def test_a_changed_copy_stays_and_the_new_edition_is_offered_once(course):
     assert course.hand_out() == []
 
 
+def test_the_checks_of_an_assignment_come_with_it(course):
+    checks = course.NOTEBOOKS / "PS1_checks.json"
+    checks.write_text("first edition")
+    course.hand_out()
+    mine = course.MY / "PS1_checks.json"
+    assert mine.read_text() == "first edition"
+    mine.write_text("mine")
+    checks.write_text("second edition")
+    (told,) = course.hand_out()
+    assert told.endswith("new beside it: PS1_checks.new.json")
+
+
 @pytest.mark.parametrize("damage", [None, "", "{", "[]", '{"files": 3, "given": {}}',
                                     '{"files": {"01_second.ipynb": 1}}'])  # fmt: skip
 def test_a_lost_record_loses_nothing(course, damage):

@@ -29,6 +29,22 @@ def bank() -> dict[str, Any]:
     return {x.name: x for x in sorted(found, key=lambda x: (x.lesson, x.number))}
 
 
+def assignment(path: str) -> Any:
+    """The public checks of an assignment: ``ps1 = assignment("PS1_checks.json")``.
+
+    Parameters
+    ----------
+    path : str
+        Of the file of checks, beside the notebook.
+
+    Returns
+    -------
+    SimpleNamespace
+        ``ps1.rmse.check()``, and so on.
+    """
+    return importlib.import_module(f"{__name__}.assigned").load(path)
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES or name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -38,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*bank(), "bank"]
+    return [*bank(), "assignment", "bank"]

@@ -140,9 +140,12 @@ def _statements(number: int, cell: str) -> Iterator[_Statement]:
     first, _, rest = cell[blank:].partition("\n")
     if first.split()[:1] and first.split()[0] in _AROUND:
         cell = "pass\n" + rest
-    text = "\n" * blank + TransformerManager().transform_cell(cell)
-    lines, end = text.split("\n"), 0
-    body = ast.parse(text).body
+    try:
+        text = "\n" * blank + TransformerManager().transform_cell(cell)
+        body = ast.parse(text).body
+        lines, end = text.split("\n"), 0
+    except (ValueError, RecursionError, MemoryError) as error:  # such as a null byte
+        raise SyntaxError(f"no Python: {type(error).__name__}") from error
     for node, following in zip(body, [*body[1:], None], strict=False):
         start, last = _start(node), node.end_lineno or 0
         alone = end < start and not (following and _start(following) <= last)

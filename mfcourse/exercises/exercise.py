@@ -161,10 +161,12 @@ class Exercise:
             return verdict
         says = [*verdict.says, _leans_on(self.name)]
         if verdict.passed:
-            told = {"lesson": self.lesson, "number": self.number}
-            told["helped"] = self._helped
-            says.append(progress.record("passed", self.name, once=True, **told))
+            says.append(self._record())
         return replace(verdict, says=tuple(filter(None, says)))
+
+    def _record(self) -> str:
+        told = {"lesson": self.lesson, "number": self.number, "helped": self._helped}
+        return progress.record("passed", self.name, once=True, **told)
 
     def hint(self, number: int | None = None) -> Text:
         """Show a hint.
@@ -228,14 +230,14 @@ class Exercise:
             return Verdict(False, "Not yet.", (f"It is called as {wanted}: {error}.",))
         except ValueError:  # a builtin that shows no signature
             pass
-        expected = [self.run(self.function, arguments) for arguments in drawn]
+        expected = self.expected()
         got = [self.run(function, arguments) for arguments in drawn]
         wrong = [n for n in range(len(drawn)) if not expected[n].same(got[n])]
         if not wrong:
             return Verdict(True, f"Right, in all {len(drawn)} cases.")
         n = min(wrong, key=lambda n: _size(drawn[n]))
         self._failing = drawn[n]
-        mistake = self._mistake(drawn, got, wrong, n)
+        mistake = self._mistake(got, wrong, n)
         reason = _reason(expected[n], got[n], function, self.in_place)
         both = (mistake, "" if mistake and got[n].changed else reason)
         says = tuple(filter(None, both))
@@ -256,6 +258,31 @@ class Exercise:
         """
         seed = zlib.crc32(self.name.encode()) if seed is None else seed
         return list(self.cases(np.random.default_rng(seed)))
+
+    def expected(self) -> list[Outcome]:
+        """What the solution gives in the cases of ``draw()``.
+
+        Returns
+        -------
+        list of Outcome
+        """
+        return [self.run(self.function, arguments) for arguments in self.draw()]
+
+    def mistaken(self, message: str) -> list[Outcome]:
+        """What a typical mistake gives in the cases of ``draw()``.
+
+        Parameters
+        ----------
+        message : str
+            The sentence that stands for the mistake.
+
+        Returns
+        -------
+        list of Outcome
+        """
+        function = self.broken(message)
+        with np.errstate(all="ignore"):
+            return [self.run(function, arguments) for arguments in self.draw()]
 
     def run(self, function: Callable[..., Any], arguments: Arguments) -> Outcome:
         """Call a function on a copy of the arguments.
@@ -312,25 +339,21 @@ class Exercise:
         exec(compile(source, f"<{self.name}>", "exec"), space)
         return space[self.name]
 
-    def _mistake(
-        self, drawn: list[Arguments], got: list[Outcome], wrong: list[int], shown: int
-    ) -> str:
+    def _mistake(self, got: list[Outcome], wrong: list[int], shown: int) -> str:
         """The sentence of the mistake that answers just as the attempt does.
 
         Where none does so in every case, there may be a second slip: then one that
         explains the case shown and most others is named, with less certainty.
         """
         likely, most = "", max(3, 2 / 3 * len(wrong))
-        with np.errstate(all="ignore"):
-            for message in self.mistakes:
-                function = self.broken(message)
-                made = [self.run(function, case) for case in drawn]
-                alike = [a.same(b) for a, b in zip(made, got, strict=True)]
-                if all(alike):
-                    return message
-                explained = sum(alike[n] for n in wrong)
-                if alike[shown] and explained >= most and got[shown].error is None:
-                    likely, most = message, explained + 1
+        for message in self.mistakes:
+            made = self.mistaken(message)
+            alike = [a.same(b) for a, b in zip(made, got, strict=True)]
+            if all(alike):
+                return message
+            explained = sum(alike[n] for n in wrong)
+            if alike[shown] and explained >= most and got[shown].error is None:
+                likely, most = message, explained + 1
         return likely and f"It looks as if this holds: {likely}"
 
     def _answer(self, value: Any) -> str:

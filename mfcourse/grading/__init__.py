@@ -1,0 +1,1 @@
+"""Grading: collect → sandbox → compare → report; docs/grading.md says how and why."""
