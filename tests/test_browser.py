@@ -1,4 +1,7 @@
-"""Lessons in a real JupyterLab: everything runs, and no other host is asked."""
+"""Solved lessons in a real JupyterLab: all runs, all is right, no other host is asked.
+
+nbval runs the lessons as they are; here the bank's solutions stand in their cells.
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests import browser
+from tests.test_solutions import solve
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 PAGES = ["start_here.ipynb", *sorted(p.name for p in NOTEBOOKS.glob("[0-9][0-9]_*"))]
@@ -38,9 +42,13 @@ def failed(cells):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_notebook_runs_in_jupyterlab(name):
-    before = (NOTEBOOKS / name).read_bytes()
-    with browser.opened(NOTEBOOKS / name) as here:
+def test_a_solved_notebook_runs_in_jupyterlab(name, tmp_path):
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    solved = {cell.id for cell in solve(notebook)}
+    path = tmp_path / name
+    nbformat.write(notebook, path)
+    before = path.read_bytes()
+    with browser.opened(path) as here:
         cells = here.run_all()
         shown = ".jp-RenderedImage img, .mf-picture img"  # those of playgrounds, too
         pictures = here.page.locator(shown).count()
@@ -53,7 +61,16 @@ def test_a_notebook_runs_in_jupyterlab(name):
     assert [cell["count"] for cell in cells] == list(range(1, len(cells) + 1))
     drawn = sum("image/png" in o.get("data", {}) for c in cells for o in c["outputs"])
     assert pictures == folded == drawn
-    assert (NOTEBOOKS / name).read_bytes() == before
+    assert path.read_bytes() == before
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    says = [
+        output["data"]["text/plain"]
+        for cell, ran in zip(code, cells, strict=True)
+        for output in ran["outputs"]
+        if cell.id in solved and "data" in output
+    ]
+    assert len(says) == len(solved) == (2 if name[0].isdigit() else 0)
+    assert all(said.startswith("Right, in all ") for said in says)
 
 
 def test_an_error_and_a_foreign_host_are_seen(tmp_path):

@@ -1,10 +1,14 @@
-"""Lessons with the bank's solutions put in run clean, and every check says Right."""
+"""Lessons with the bank's solutions put in run clean, and every check says Right.
+
+Where there is a browser, test_browser.py runs them, once for both.
+"""
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from mfcourse import exercises
+from tests import browser
 from tests.conftest import ROOT
 
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -20,6 +24,7 @@ def solve(notebook):
     return solved
 
 
+@pytest.mark.skipif(bool(browser.CHROMIUM), reason="test_browser.py runs them")
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_solved_lesson_runs_clean_and_passes_its_checks(path):
     notebook = nbformat.read(path, as_version=4)
