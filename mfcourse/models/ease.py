@@ -122,7 +122,7 @@ class EASEModel(Recommender):
 
     def _need(self, train: Interactions) -> int:
         """Bytes of the large arrays; raises unless that much memory is free."""
-        import psutil  # type: ignore[import-untyped]
+        import psutil
 
         side = "users" if self._dual else "items"
         size = train.n_users if self._dual else train.n_items
