@@ -6,9 +6,12 @@ import argparse
 import io
 import json
 import os
+import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from mfcourse import doctor
 
@@ -87,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fetch.add_argument("name", metavar="NAME", help="one that `mfcourse data` lists")
     _progress_commands(commands)
+    _grading_commands(commands)
     return parser
 
 
@@ -131,6 +135,76 @@ def _progress_commands(
         "mfcourse progress reset --yes    does not ask, for scripts",
     )
     reset.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _grading_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    assignment = _command(
+        commands,
+        "assignment",
+        _assignments,
+        "list the assignments, or make one for a class",
+        "mfcourse assignment                     which there are\n"
+        "mfcourse assignment new PS1 --out autumn    a folder for students, and a key",
+    )
+    new = _command(
+        assignment.add_subparsers(metavar="new"),
+        "new",
+        _new_assignment,
+        "make an assignment for a class",
+        "mfcourse assignment new PS1 --out autumn\n"
+        "    autumn/PS1 is for the students; autumn/PS1-key is yours alone\n"
+        'mfcourse assignment new PS1 --secret "words of mine" --out autumn\n'
+        "    the same secret draws the same variants\n"
+        "mfcourse assignment new my/exam.py --out autumn    a key of your own",
+    )
+    new.add_argument("name", metavar="NAME", help="such as PS1, or a key's .py file")
+    new.add_argument("--out", metavar="DIR", required=True, help="for both folders")
+    new.add_argument("--secret", metavar="TEXT", help="by default, drawn at random")
+    new.add_argument("--force", action="store_true", help="replace what is there")
+    precheck = _command(
+        commands,
+        "precheck",
+        _precheck,
+        "show what the grader will collect from a notebook",
+        "mfcourse precheck PS1.ipynb                 before you hand it in\n"
+        "mfcourse precheck PS1.ipynb --show rmse     the code that will be taken\n"
+        "mfcourse precheck 01_neighborhood_baseline.ipynb --key practice\n"
+        "Nothing of the notebook is run. The exit code is 1 where there is a problem.",
+    )
+    precheck.add_argument("notebook", metavar="NB", help="a notebook")
+    checks = "a file of checks, or practice; by default the one beside the notebook"
+    precheck.add_argument("--key", metavar="FILE", help=checks)
+    precheck.add_argument("--show", metavar="TASK", help="print what will be taken")
+    grade = _command(
+        commands,
+        "grade",
+        _grade,
+        "grade a folder of submissions, in a sandbox",
+        "mfcourse grade handed-in --key autumn/PS1-key --out marks\n"
+        "mfcourse grade handed-in.zip --key autumn/PS1-key --out marks --jobs 4\n"
+        "mfcourse grade handed-in --key autumn/PS1-key --out marks --resume\n"
+        "    after Ctrl-C, after new files, or after marks in written.csv\n"
+        "mfcourse grade handed-in --key autumn/PS1-key --out marks --regrade rmse\n"
+        "    after the key was mended\n"
+        'mfcourse grade handed-in --key practice --secret "words" --out marks\n'
+        "    the exercises of the lessons\n"
+        "A notebook is STUDENT__anything.ipynb. docs/grading.md says the rest.",
+    )
+    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder or a zip")
+    key = "folder that `assignment new` wrote; or practice, or PS1, with --secret"
+    grade.add_argument("--key", metavar="KEY", required=True, help=key)
+    grade.add_argument("--out", metavar="OUT", required=True, help="folder of results")
+    grade.add_argument("--secret", metavar="TEXT", help="where the key has none")
+    grade.add_argument("--jobs", metavar="N", type=int, help="at once; else cores")
+    grade.add_argument("--resume", action="store_true", help="go on with OUT")
+    again = "grade this task again, of everybody; may be given several times"
+    grade.add_argument(
+        "--regrade", metavar="TASK", action="append", default=[], help=again
+    )
+    unsafe = "run strangers' code as yourself; every report will say so"
+    grade.add_argument("--unsafe-no-sandbox", action="store_true", help=unsafe)
 
 
 def _command(
@@ -278,4 +352,97 @@ def _reset(args: argparse.Namespace) -> int:
         print(f"Progress is empty. What there was: {progress.reset()}")
     except progress.ProgressError as error:
         return _fail(error)
+    return 0
+
+
+def _assignments(args: argparse.Namespace) -> int:
+    from mfcourse.grading import assignment
+    from mfcourse.grading.key import GradingError
+
+    rows = [("NAME", "POINTS", "TASKS")]
+    try:
+        for name in assignment.names():
+            key = assignment.load(name, "any secret")
+            rows.append((name, str(key.points), " ".join([*key.tasks, *key.written])))
+    except GradingError as error:
+        return _fail(error)
+    _print_table(rows)
+    return 0
+
+
+def _new_assignment(args: argparse.Namespace) -> int:
+    from mfcourse.grading import assignment
+    from mfcourse.grading.key import GradingError
+
+    secret = args.secret or secrets.token_urlsafe(24)
+    try:
+        student, own = assignment.make(args.name, secret, Path(args.out), args.force)
+    except GradingError as error:
+        return _fail(error)
+    print(f"For the students: {student}")
+    print(f"For you alone:    {own}   (key and secret: back it up)")
+    return 0
+
+
+def _precheck(args: argparse.Namespace) -> int:
+    from mfcourse.grading import assignment
+    from mfcourse.grading.key import GradingError
+
+    try:
+        looked = assignment.precheck(Path(args.notebook), args.key)
+    except GradingError as error:
+        return _fail(error)
+    if args.show:
+        source = {one.name: one.source for one in looked}.get(args.show)
+        if not source:
+            return _fail(f"nothing would be collected as {args.show}")
+        print(source, end="")
+        return 0
+    width = max(len(one.name) for one in looked)
+    for one in looked:
+        state = _coloured(f"{one.state:7}", one.state)
+        said = ": ".join(filter(None, [one.where, one.says]))
+        print(f"{state}  {one.name:{width}}  {said}")
+    return int(any(one.state == "problem" for one in looked))
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from mfcourse.grading import assignment, sandbox
+    from mfcourse.grading.grade import Grader
+    from mfcourse.grading.key import GradingError
+
+    bar = tqdm(desc="Grading", unit=" task", disable=None, dynamic_ncols=True)
+
+    def tell(done: int, of: int) -> None:
+        bar.total = of
+        bar.update(done - bar.n)
+
+    try:
+        if args.jobs is not None and args.jobs < 1:
+            raise GradingError(f"--jobs is {args.jobs}; expected 1 or more")
+        key = assignment.load(args.key, args.secret)
+        grader = Grader(key, sandbox.find(unsafe=args.unsafe_no_sandbox))
+        with bar:
+            report = grader.grade(
+                Path(args.submissions),
+                Path(args.out),
+                jobs=args.jobs or os.cpu_count() or 1,
+                resume=args.resume,
+                regrade=args.regrade,
+                tell=tell,
+            )
+    except GradingError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        print("\nThe same command with --resume goes on from here", file=sys.stderr)
+        raise
+    statuses = Counter(result.status for result in report.results)
+    for status, count in statuses.most_common():
+        print(f"{status:14} {count} task{'' if count == 1 else 's'}")
+    for name, said in report.flags.items():
+        print(f"{'not scored':14} {name}: {said}")
+    print(f"\n{report.note}")
+    print(f"{Path(args.out) / 'class.html'} shows all; grades.csv is for your platform")
     return 0

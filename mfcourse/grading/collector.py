@@ -1,0 +1,272 @@
+"""Notebooks → what will be graded, in a process of its own that runs none of it.
+
+Even reading is not left to the grader: a hostile text can crash a JSON reader or
+Python's own parser. A host process that has IPython loaded forks a child for each
+notebook, with little time and memory; what dies is a child.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+import json
+import keyword
+import os
+import signal
+import subprocess
+import sys
+import tokenize
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+LARGEST_SOURCE, LARGEST_ANSWER = 1_000_000, 20_000  # letters
+SECONDS, MEMORY = 20, 1 << 30  # of a child
+GRAM = 12  # tokens that are compared together
+
+
+@dataclass(frozen=True)
+class Found:
+    """A function that was looked for in a notebook.
+
+    Parameters
+    ----------
+    status : {"ok", "not_found", "syntax"}
+    source : str
+        A module that defines it.
+    missing : tuple of str
+        Names that only the running notebook knows.
+    imports : tuple of str
+        Packages that the source imports.
+    places : tuple of (int, int)
+        Cell and line within it, from 1, of each line of ``source``.
+    """
+
+    status: str
+    source: str = ""
+    missing: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """What was found in a notebook.
+
+    Parameters
+    ----------
+    unreadable : str
+        Why it is no notebook, or empty.
+    functions : dict
+        Name → Found.
+    written : dict
+        Name → the text that the notebook gives this variable.
+    prints : frozenset of int
+        Hashes of all runs of tokens, whatever the names: what copies share.
+    """
+
+    unreadable: str = ""
+    functions: dict[str, Found] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
+    prints: frozenset[int] = frozenset()
+
+
+class Collector:
+    """The host process; close it, or use ``with``."""
+
+    def __init__(self) -> None:
+        self._host = subprocess.Popen(
+            [sys.executable, "-m", "mfcourse.grading.collector"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the grader, which closes this
+        )
+
+    def read(
+        self, content: bytes, functions: Iterable[str], written: Iterable[str] = ()
+    ) -> Notebook:
+        """Find functions and written answers in a notebook.
+
+        Parameters
+        ----------
+        content : bytes
+            Of the file.
+        functions, written : iterable of str
+            Names.
+
+        Returns
+        -------
+        Notebook
+        """
+        assert self._host.stdin
+        assert self._host.stdout
+        told = {
+            "content": base64.b64encode(content).decode(),
+            "functions": list(functions), "written": list(written),
+        }  # fmt: skip
+        self._host.stdin.write(json.dumps(told).encode() + b"\n")
+        self._host.stdin.flush()
+        answer = json.loads(self._host.stdout.readline())
+        found = {
+            name: Found(
+                f["status"], f["source"], tuple(f["missing"]), tuple(f["imports"]),
+                tuple((cell, line) for cell, line in f["places"]),
+            )
+            for name, f in answer["functions"].items()
+        }  # fmt: skip
+        return Notebook(
+            answer["unreadable"], found, answer["written"], frozenset(answer["prints"])
+        )
+
+    def close(self) -> None:
+        """End the host."""
+        self._host.kill()
+        self._host.communicate()
+
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+# ---- In the host ---------------------------------------------------------------------
+
+
+def _serve() -> None:
+    import IPython.core.inputtransformer2  # noqa: F401 - once, for all children
+
+    from mfcourse.exercises import collect  # noqa: F401
+
+    for line in sys.stdin.buffer:
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(read)
+            os._exit(_child(line, write))
+        os.close(write)
+        with open(read, "rb") as pipe:
+            answer = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if status:
+            answer = _answer("it crashes whoever reads it")
+        sys.stdout.buffer.write(answer + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _child(line: bytes, write: int) -> int:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(2 * SECONDS)
+    try:
+        asked = json.loads(line)
+        try:
+            cells = _cells(base64.b64decode(asked["content"]))
+        except (ValueError, RecursionError, MemoryError) as error:
+            said = str(error) if type(error) is ValueError else "it is no JSON"
+            answer = _answer(said)
+        else:
+            answer = _found(cells, asked["functions"], asked["written"])
+        with open(write, "wb") as pipe:
+            pipe.write(answer)
+    except BaseException:
+        return 1
+    return 0
+
+
+def _answer(unreadable: str = "", **parts: Any) -> bytes:
+    empty: dict[str, Any] = {"functions": {}, "written": {}, "prints": []}
+    return json.dumps({"unreadable": unreadable, **empty, **parts}).encode()
+
+
+def _cells(content: bytes) -> list[str]:
+    """Sources of the code cells; a ValueError says what is wrong."""
+    told = json.loads(content)
+    if not isinstance(told, dict) or not isinstance(told.get("cells"), list):
+        raise ValueError("it has no cells: no notebook of format 4")
+    sources = []
+    for cell in told["cells"]:
+        if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            source = cell.get("source", "")
+            if isinstance(source, list) and all(isinstance(s, str) for s in source):
+                source = "".join(source)
+            sources.append(source if isinstance(source, str) else "")
+    return sources
+
+
+def _found(cells: list[str], functions: list[str], written: list[str]) -> bytes:
+    found = {name: _function(cells, name) for name in functions}
+    grams = sorted({g for f in found.values() for g in _grams(f["source"])})
+    answers = _texts(cells, written) if written else {}
+    return _answer(functions=found, written=answers, prints=grams)
+
+
+def _function(cells: list[str], name: str) -> dict[str, Any]:
+    from mfcourse.exercises.collect import collect
+
+    empty: dict[str, Any] = {"source": "", "missing": [], "imports": [], "places": []}
+    try:
+        found = collect(cells, name)
+        modules = sorted(_imports(ast.parse(found.source)))
+    except LookupError:
+        return {"status": "not_found", **empty}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {"status": "syntax", **empty}
+    if len(found.source) > LARGEST_SOURCE:
+        return {"status": "syntax", **empty}
+    return {
+        "status": "ok", "source": found.source, "missing": list(found.missing),
+        "imports": modules,
+        "places": [(cell + 1, line + 1) for cell, line in found.places],
+    }  # fmt: skip
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def _texts(cells: list[str], names: list[str]) -> dict[str, str]:
+    """The last text that each name is given, at the top of a cell."""
+    found = {}
+    for cell in cells:
+        try:
+            body = ast.parse(cell).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                for target in node.targets:
+                    if isinstance(target, ast.Name) and target.id in names:
+                        text = str(node.value.value)[:LARGEST_ANSWER]
+                        found[target.id] = text.encode("utf-8", "replace").decode()
+    return {name: text for name, text in found.items() if text.strip(" .\n")}
+
+
+def _grams(source: str) -> Iterator[int]:
+    words = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.NAME:
+                words.append(token.string if keyword.iskeyword(token.string) else "v")
+            elif token.type == tokenize.OP:
+                words.append(token.string)
+            elif token.type == tokenize.NUMBER:
+                words.append("n")
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return
+    for n in range(len(words) - GRAM + 1):
+        yield zlib.crc32(" ".join(words[n : n + GRAM]).encode())
+
+
+if __name__ == "__main__":
+    _serve()
