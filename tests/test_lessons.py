@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-FILES = {path.name for path in NOTEBOOKS.glob("*.ipynb")}
+FILES = {p.relative_to(NOTEBOOKS).as_posix() for p in NOTEBOOKS.rglob("*.ipynb")}
 N_LESSONS = 10
 
 # A heading may go on after a colon: "## By hand: six people, five films".
