@@ -179,7 +179,8 @@ def opened(
         root, home = folder / "root", folder / "home"
         root.mkdir()
         home.mkdir()
-        shutil.copy(notebook, root)
+        for file in [notebook, *notebook.parent.glob("*_checks.json")]:
+            shutil.copy(file, root)
         url = stack.enter_context(lab(root, home, dark, record))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

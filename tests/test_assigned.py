@@ -60,6 +60,7 @@ def test_a_public_check_answers_as_the_keys_own(name, made):
                 verdict = own.mark(task.broken(message))
             assert not verdict.passed
             assert verdict.says[0] == message
+            assert f"{task.name}(*{name.lower()}.{task.name}.failing)" in verdict.shown
 
 
 @EACH

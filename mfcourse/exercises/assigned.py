@@ -41,6 +41,10 @@ class Assigned(Exercise):
     def __repr__(self) -> str:
         return f"{self.lesson}: {self.name}"
 
+    @property
+    def _called(self) -> str:
+        return f"{self.lesson.lower()}.{self.name}"
+
     def draw(self, seed: int | None = None) -> list[Arguments]:
         """Arguments of the public cases.
 

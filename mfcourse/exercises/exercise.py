@@ -136,6 +136,11 @@ class Exercise:
             "ex.check()  # stuck? ex.hint(), again for more; at last ex.solution()"
         )
 
+    @property
+    def _called(self) -> str:
+        """What it is called in the notebook."""
+        return "ex"
+
     # ---- What the learner calls ------------------------------------------------------
 
     def check(self, function: Callable[..., Any] | None = None) -> Verdict:
@@ -372,9 +377,9 @@ class Exercise:
         rows += ["", f"expected {self._answer(expected.value)}"]
         if got.error is None:
             rows.append(f"got      {self._answer(got.value)}")
-        again = f"{self.name}(*ex.failing)"
+        again = f"{self.name}(*{self._called}.failing)"
         if self.in_place:
-            again = f"args = ex.failing; {self.name}(*args); args"
+            again = f"args = {self._called}.failing; {self.name}(*args); args"
         rows += ["", f"The same input again: {again}"]
         return "\n".join(rows)
 
