@@ -1,5 +1,7 @@
 """What a grader takes out of a notebook: the function, and all that it stands on."""
 
+import __future__ as future
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,8 @@ CELLS = [
 
 def run(collected, name):
     space = {}
-    exec(collected.source, space)
+    flags = future.annotations.compiler_flag  # as the grader's worker does
+    exec(compile(collected.source, "<collected>", "exec", flags), space)
     return space[name]
 
 
@@ -100,8 +103,80 @@ def test_decorators_defaults_and_the_future_come_along():
     ]
     got = collect(cells, "f")
     assert got.source.startswith("from __future__")
-    assert got.missing == ("Unknown",)  # lazily evaluated, and still no definition
+    assert got.missing == ()  # an annotation is never evaluated
     assert run(got, "f")() == 5
+
+
+def test_what_an_annotation_names_is_not_needed():
+    cells = [
+        "import pandas as pd\nfrom dataclasses import dataclass",
+        "@dataclass\nclass Row:\n    x: pd.Series\n    n: Nowhere = 3",
+        "def f(x: pd.Series, *rest: Table) -> Optional[int]:\n"
+        "    y: Vector = 2\n    return Row(x).n + y",
+    ]
+    got = collect(cells, "f")
+    assert got.missing == got.absent == ()
+    assert "pandas" not in got.source
+    assert run(got, "f")(1) == 5
+
+
+def test_a_package_that_is_not_there_is_named():
+    cells = ["import pandas as pd, math", "def f(): return pd, math\n"]
+    assert collect(cells, "f").absent == ("pandas",)
+    inside = "def g():\n    from sklearn.svm import SVC\n    import numpy, scipy.linalg"
+    assert collect([inside], "g").absent == ("sklearn",)
+
+
+def test_a_counter_of_the_notebook_comes_along():
+    cells = [
+        "count = 0",
+        "def f():\n    global count\n    count += 1\n    return count",
+    ]
+    got = collect(cells, "f")
+    assert got.missing == ()
+    assert run(got, "f")() == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "change"),
+    [
+        ("C = {'k': 1}", "C['k'] = 2"),
+        ("C = [1]", "C.append(2)"),
+        ("class C: k = 1", "C.k = 2"),
+        ("class C: k = [1]", "C.k[0] += 2"),
+        ("C = [1]", "del C[0]"),
+        ("def C(): ...", "C.n: int = 0"),
+    ],
+)
+def test_a_value_that_is_changed_later_is_named(first, change):
+    cells = [first, change, "def f(): return C"]
+    assert collect(cells, "f").missing == ("C",)
+    assert collect([*cells, first], "f").missing == ()
+
+
+def test_a_call_on_a_module_changes_nothing_that_counts():
+    cells = ["import numpy as np", "np.random.seed(0)", "def f(): return np.ones(1)"]
+    assert collect(cells, "f").missing == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["math.inf", "10**-9", "-(1 + 2) * EPS", "[EPS, (1, {2: math.pi})]", "g"]
+)
+def test_values_made_of_values_are_plain(value):
+    cells = ["import math", "EPS = 1e-9", "def g(): ...", f"X = {value}"]
+    got = collect([*cells, "def f(): return X"], "f")
+    assert got.missing == ()
+    assert run(got, "f")() is not None
+
+
+def test_another_name_for_a_function_is_that_function():
+    assert run(collect(["def g(): return 1", "f = g"], "f"), "f")() == 1
+
+
+def test_blank_lines_before_a_magic_are_no_obstacle():
+    got = collect(["\n  \n%%time\ndef f(): return 1"], "f")
+    assert run(got, "f")() == 1
+    assert got.places == ((0, 3),)
 
 
 def test_functions_that_call_each_other_end():

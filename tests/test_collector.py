@@ -37,8 +37,26 @@ def test_a_function_comes_with_all_it_needs(collector):
         "def f(x):\n    return double(np.sum(x)) + z\n"
     )
     assert found.missing == ("z",)
-    assert found.imports == ("numpy",)
+    assert found.absent == ()
     assert found.places == ((1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3))
+
+
+def test_magics_are_read_once_however_many_functions_are_asked_for(collector):
+    # IPython's transformer takes quadratic time for them.
+    cells = ["\n".join("!echo" for _ in range(150)), "def f(): return 1"]
+    names = ["f", *(f"g{n}" for n in range(30))]
+    assert collector.read(book(*cells), names).functions["f"].status == "ok"
+
+
+def test_an_odd_cell_elsewhere_costs_nothing(collector):
+    odd = (
+        "text = " + " + ".join(["'a'"] * 3_000),
+        "chart = x" + ".mark()" * 1_000,
+        "z = 1\nif z: pass\n" + "\n".join("elif z: pass" for _ in range(3_000)),
+        "n = 0x" + "f" * 5_000 + "; z = 1",
+    )
+    found = collector.read(book(*odd, "def f(): return 1"), ["f"])
+    assert found.functions["f"].status == "ok"
 
 
 def test_what_is_not_there_or_no_python_is_told(collector):
@@ -51,7 +69,7 @@ def test_what_is_not_there_or_no_python_is_told(collector):
 def test_a_written_answer_is_the_last_text_of_its_name(collector):
     cells = (
         'why = """\n...\n"""', "why = '''because\nit is'''", "other = 'x'", "1 +",
-        "empty = ' ... '", "formula = 1", "bad = '\\ud800'",
+        "empty = ' ... '", "formula = 1", "%time 1\nbad = '\\ud800'",
     )  # fmt: skip
     names = ["why", "empty", "missing", "bad"]
     assert collector.read(book(*cells), [], names).written == {

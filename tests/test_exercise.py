@@ -276,12 +276,12 @@ def test_check_finds_the_function_of_the_notebook(notebook, log):
 
 
 def test_a_function_that_leans_on_the_notebook_passes_with_a_warning(notebook, log):
-    notebook("import numpy as np", "two = int('2')", "root = np.sqrt")
+    notebook("import numpy as np", "two = int('2')", "root = vars(np)['sqrt']")
     notebook("In = 3", "%%time\ndef helper(x):\n    return x")
     leaning = "def length(a, b=1):\n    return root(a @ a) * b + two - two"
     verdict = notebook(leaning, "ex.check()")
     assert verdict.passed
-    assert "it uses `root`, `two`, which this notebook computed or" in verdict.says[0]
+    assert "it uses `root`, `two`, which this notebook computed," in verdict.says[0]
     alone = notebook("import numpy as np", RIGHT, "ex.check()")
     assert notebook(RIGHT.replace("a @ a", "helper(a @ a)"), "ex.check()").says == ()
     assert alone.says == ()

@@ -103,10 +103,10 @@ def test_right_answers_earn_all_and_each_group_stands_alone(home):
     ("body", "status", "reason"),
     [
         ("...", "wrong", "None (is there a return?)"),
-        ("return 'a'", "wrong", "another kind"),
+        ("return 'a'", "wrong", "no number, no array"),
         ("return a * x[:, None]", "wrong", "another shape"),
         ("return a * x * float('nan')", "wrong", "NaN where a number"),
-        ("return {1}", "wrong", "no number, no array"),
+        ("return [x, [1]]", "wrong", "another kind"),
         ("return x[99]", "crashed", "IndexError in code cell 1, line 3"),
         ("raise type('Mine', (KeyError,), {})", "crashed", "stopped with KeyError"),
         ("raise MemoryError", "memory_limit", ""),
@@ -245,6 +245,60 @@ def test_another_key_is_refused_and_a_mended_task_graded_again(home, monkeypatch
         run(home, resume=True, secret="another one")
 
 
+def test_a_regrade_that_is_stopped_is_finished_by_resume(home, monkeypatch):
+    for name in ("anna", "ben", "cleo"):
+        hand_in(home, name)
+    (home / "ps9.py").write_text(KEY.replace("return a * x", "return a * x + 1"))
+    run(home)
+    (home / "ps9.py").write_text(KEY)
+    real, left = Ledger.append, [1]
+
+    def stop(self, result):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        real(self, result)
+
+    monkeypatch.setattr(Ledger, "append", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(home, regrade=["scaled"])
+    monkeypatch.undo()
+    found, _ = run(home, resume=True)
+    assert {r.points for (_, task), r in found.items() if task == "scaled"} == {3}
+
+
+def test_results_without_a_sandbox_are_not_mixed_with_others(home):
+    hand_in(home, "anna")
+    made = key.read(home / "ps9.py", "a secret")
+    Grader(made, Sandbox("none")).grade(home / "in", home / "out")
+    with pytest.raises(GradingError, match="another sandbox"):
+        run(home, resume=True)
+
+
+def test_an_answer_that_would_fill_the_graders_memory_does_not(home):
+    wide = "def scaled(x, a):\n    return ['x' * 400_000] + [0] * 1_500"
+    many = "def shift(x, a):\n    x[:] = 0\n    return [[]] * 1_900_000"
+    hand_in(home, "anna", wide, many)
+    found, _ = run(home)
+    assert found["anna", "scaled"].reason == grade.UNFIT
+    assert found["anna", "shift"].status == "wrong"
+
+
+def test_a_class_with_hints_and_counters_is_no_trouble(home):
+    cells = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "import pandas as pd",
+        "@dataclass\nclass Row:\n    x: pd.Series\n    a: Number",
+        "calls = 0",
+        "def scaled(x: Vector, a: Number) -> Optional[Vector]:\n"
+        "    global calls\n    calls += 1\n    row = Row(x, a)\n"
+        "    return row.a * row.x",
+    )
+    hand_in(home, "anna", *cells, RIGHT[2])
+    found, _ = run(home)
+    assert {r.status for r in found.values()} == {"ok"}
+
+
 def test_a_torn_line_is_dropped_and_a_strange_one_told(home):
     hand_in(home, "anna")
     first, _ = run(home)
@@ -255,7 +309,11 @@ def test_a_torn_line_is_dropped_and_a_strange_one_told(home):
     assert {k: r.points for k, r in again.items()} == {
         k: r.points for k, r in first.items()
     }
-    for bad in (b"no json\n", b"[]\n", b'{"student": "x"}\n', b'{"groups": 7}\n'):
+    last = whole.splitlines()[-1]
+    wrong = last.replace(b'"points": 3', b'"points": 300')
+    text = last.replace(b'"status": "ok"', b'"status": "fine"')
+    for bad in (b"no json\n", b"[]\n", b'{"student": "x"}\n', b'{"groups": 7}\n',
+                wrong + b"\n", text + b"\n"):  # fmt: skip
         path.write_bytes(whole + bad)
         with pytest.raises(GradingError, match="line 4, is no result"):
             run(home, resume=True)

@@ -29,18 +29,41 @@ def test_the_student_is_the_name_before_the_first_mark(tmp_path):
     taken, flags = intake.read(tmp_path)
     assert [one.student for one in taken] == ["anna", "ben.b+1@x", "Émile O"]
     assert not flags
-    assert all(not one.unreadable and one.content == b"{}" for one in taken)
+    assert all(not one.unreadable and one.content() == b"{}" for one in taken)
     assert len({one.sha256 for one in taken}) == 1
 
 
 def test_what_is_no_submission_is_passed_over(tmp_path):
     put(
         tmp_path, "a__.ipynb", ".ipynb_checkpoints/a__-checkpoint.ipynb", "notes.txt",
-        "__MACOSX/a__.ipynb", "._a__.ipynb", "a__.ipynb.bak",
+        "__MACOSX/a__.ipynb", "._a__.ipynb", "notes.ipynb.bak",
     )  # fmt: skip
     taken, flags = intake.read(tmp_path)
     assert [one.file for one in taken] == ["a__.ipynb"]
     assert not flags
+
+
+def test_other_files_with_a_name_are_seen(tmp_path):
+    put(tmp_path, "anna__PS1.pdf", "ben__PS1.IPYNB", "cleo__PS1.py", "cleo__PS1.ipynb")
+    taken, flags = intake.read(tmp_path)
+    said = {one.student: one.unreadable for one in taken}
+    assert said == {"anna": "it is no notebook (.ipynb)", "ben": ""}
+    assert list(flags) == ["cleo"]
+
+
+def test_a_name_with_signs_that_do_not_print_is_shown_as_such(tmp_path):
+    put(tmp_path, "a\x1b[31m\n__PS1.ipynb")
+    _, flags = intake.read(tmp_path)
+    assert list(flags) == [r"a\x1b[31m\n__PS1.ipynb"]
+
+
+def test_a_file_that_changes_is_noticed_and_none_is_kept_in_memory(tmp_path):
+    put(tmp_path, "anna__PS1.ipynb")
+    ((anna,), _) = intake.read(tmp_path)
+    assert anna.content() == b"{}"
+    put(tmp_path, "anna__PS1.ipynb", content=b"[]")
+    with pytest.raises(GradingError, match="it changed"):
+        anna.content()
 
 
 @pytest.mark.parametrize("name", ["PS1.ipynb", "__PS1.ipynb", "<b>__PS1.ipynb",
@@ -93,8 +116,8 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path, monkeypatch):
     put(tmp_path, "b__.ipynb", content=b"x" * 1000)
     a, b = intake.read(tmp_path)[0]
     assert "larger than" in a.unreadable
-    assert a.content == b""
-    assert len(b.content) == 1000
+    assert a.content() == b""
+    assert len(b.content()) == 1000
 
 
 def test_what_holds_no_notebook_is_told(tmp_path, monkeypatch):
@@ -121,7 +144,7 @@ def zipped(path, members):
 def test_a_zip_is_read_as_a_folder_and_nothing_is_unpacked(tmp_path):
     members = {
         "a__.ipynb": "{}",
-        "x/b__.ipynb": "{}",
+        "./x/b__.ipynb": "{}",
         "__MACOSX/a__.ipynb": "",
         "x/": "",
     }

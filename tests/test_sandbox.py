@@ -1,5 +1,6 @@
 """The sandbox keeps its promises; a promise that is broken on purpose is seen."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -43,7 +44,7 @@ def test_values_go_in_and_come_back():
 
 
 def test_an_answer_larger_than_a_pipe_comes_whole_and_so_does_an_input():
-    X = np.random.default_rng(0).normal(size=(300, 400))
+    X = np.random.default_rng(0).normal(size=(200, 300))
     reply = answer("def f(X):\n    return X", X)
     assert np.array_equal(reply.value, X)
 
@@ -140,7 +141,7 @@ def test_every_promise_holds_for_an_ordinary_user():
 
 def test_without_a_sandbox_every_promise_is_open():
     found = " ".join(probe(Sandbox("none")))
-    for word in ("network", "reads", "writes", "signals", "fork", "thread", "2 GB"):
+    for word in ("network", "reads", "writes", "signals", "fork", "thread", "memory"):
         assert word in found
     assert "import" in found
     with pytest.raises(GradingError, match="leaves something open: a submission"):
@@ -151,7 +152,7 @@ def test_without_a_sandbox_every_promise_is_open():
     ("dropped", "added", "says"),
     [
         ("--unshare-net --seccomp", "", "network"),
-        ("--unshare-ipc --seccomp", "", "2 GB of memory as shared memory"),
+        ("--unshare-ipc --seccomp", "", "more memory as shared memory"),
         ("", "--perms 0777 --tmpfs /tmp", "writes"),
         ("", f"--ro-bind {SITE} /sandbox/site", "import sklearn"),
         ("", "--ro-bind /etc/passwd /etc/passwd", "reads"),
@@ -206,10 +207,13 @@ def test_the_filter_denies_the_calls_of_this_machine():
     assert program[:8] == b"\x20\x00\x00\x00\x04\x00\x00\x00"
     assert len(program) % 8 == 0
     assert len(program) // 8 < 256  # jumps are bytes
-    source = "import ctypes\ndef f(n):\n    return ctypes.CDLL(None).syscall(n)"
+    source = (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "def f(n):\n    return [libc.syscall(n), ctypes.get_errno()]"
+    )
     denied = [sandbox._DENIED["x86_64"][1], sandbox._DENIED["aarch64"][1]]
     ours = denied["aarch64" in os.uname().machine]
     with SHUT.start(source, "f") as session:
         session.load(10)
         for number in (*ours, *sandbox._DENIED_EVERYWHERE):
-            assert session.call((number,), 5).value == -1, number
+            assert session.call((number,), 5).value == [-1, errno.EPERM], number

@@ -27,6 +27,13 @@ VALUES = st.recursive(
 )
 
 
+def test_a_text_is_read_only_where_it_is_asked_for():
+    line = wire.dumps([("a", [1])])
+    assert wire.loads(line, words=True) == [("a", [1])]
+    with pytest.raises(ValueError, match="no plain data"):
+        wire.loads(line)
+
+
 def same(a, b):
     if isinstance(a, np.ndarray):
         return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())

@@ -2,8 +2,9 @@
 
 A grader runs no notebook. It takes the last definition of the function, and every
 function, class, import and plain value (``N = 10``) at the top of a cell that it needs,
-and what those need in turn. A name that the notebook *computed* is not among them: code
-that leans on one works here and nowhere else, so it is named.
+and what those need in turn. A name that the notebook *computed*, or changed later, is
+not among them: code that leans on one works here and nowhere else, so it is named. What
+annotations name is not needed: where a function is marked, they are never evaluated.
 """
 
 from __future__ import annotations
@@ -11,11 +12,19 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_PLAIN = (
+    ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Tuple,
+    ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator,
+    ast.expr_context,
+)  # fmt: skip
 _AROUND = ("%%time", "%%capture", "%%prun")  # cell magics that run the cell as it is
 
 
@@ -37,6 +46,17 @@ class Collected:
     missing: tuple[str, ...]
     places: tuple[tuple[int, int], ...]
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Packages that it imports and that are not there where it is marked."""
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(self.source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").partition(".")[0])
+        return tuple(sorted(names - {*sys.stdlib_module_names, "numpy", "scipy"}))
+
 
 @dataclass(frozen=True)
 class _Statement:
@@ -44,6 +64,8 @@ class _Statement:
     node: ast.stmt
     lines: tuple[str, ...]
     kept: bool  # can be taken over without running the notebook
+    binds: frozenset[str]
+    changes: frozenset[str]  # names of what it changes in place
 
 
 def collect(cells: Iterable[str], name: str) -> Collected:
@@ -70,25 +92,25 @@ def collect(cells: Iterable[str], name: str) -> Collected:
     bound: dict[str, list[_Statement]] = {}  # name -> where, in order
     always: list[_Statement] = []  # from x import *, from __future__ import x
     broken: SyntaxError | None = None
+    changed: set[str] = set()
     for number, cell in enumerate(cells):
-        try:
-            statements = list(_statements(number, cell))
-        except SyntaxError as error:
-            broken = error if name in cell else broken
+        statements = _statements(number, cell)
+        if isinstance(statements, SyntaxError):
+            broken = statements if name in cell else broken
             continue
         for statement in statements:
-            names = set(_binds(statement.node))
-            if "*" in names or _is_future(statement.node):
+            if "*" in statement.binds or _is_future(statement.node):
                 always.append(statement)
-            for other in names:
+            for other in statement.binds:
                 bound.setdefault(other, []).append(statement)
+            changed = (changed - statement.binds) | statement.changes
             for other in _deletes(statement.node):
                 bound.pop(other, None)
     if name not in bound or not bound[name][-1].kept:
         if broken is not None:
             raise broken
         raise LookupError(f"no cell defines {name}. Expected: def {name}(...)")
-    anything = any("*" in _binds(s.node) for s in always)
+    anything = any("*" in s.binds for s in always)
     found, missing = {id(s): s for s in always}, set()
     waiting: list[tuple[str, _Statement | None]] = [(name, None)]
     while waiting:
@@ -104,7 +126,9 @@ def collect(cells: Iterable[str], name: str) -> Collected:
                 missing.add(used)
             elif id(needed) not in found:
                 found[id(needed)] = needed
-                at_once, later = _uses(needed.node)
+                is_import = isinstance(needed.node, ast.Import | ast.ImportFrom)
+                missing |= set() if is_import else {used} & changed
+                at_once, later = _uses(needed.node, bound)
                 waiting += [(n, needed) for n in at_once] + [(n, None) for n in later]
     parts = sorted(found.values(), key=_order)
     return Collected(
@@ -112,6 +136,28 @@ def collect(cells: Iterable[str], name: str) -> Collected:
         tuple(sorted(missing)),
         tuple(place for part in parts for place in _places(part)),
     )
+
+
+def texts(cells: Iterable[str]) -> dict[str, str]:
+    """The last text that each name is given at the top of a cell.
+
+    Parameters
+    ----------
+    cells : iterable of str
+        As in `collect`.
+
+    Returns
+    -------
+    dict
+    """
+    found: dict[str, str] = {}
+    for number, cell in enumerate(cells):
+        statements = _statements(number, cell)
+        for statement in () if isinstance(statements, SyntaxError) else statements:
+            value = getattr(statement.node, "value", None)
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found |= dict.fromkeys(statement.binds, value.value)
+    return found
 
 
 def _order(statement: _Statement) -> tuple[bool, int, int]:
@@ -133,25 +179,34 @@ def _is_future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
-def _statements(number: int, cell: str) -> Iterator[_Statement]:
+@lru_cache(1_000)
+def _statements(number: int, cell: str) -> tuple[_Statement, ...] | SyntaxError:
+    try:
+        return tuple(_parsed(number, cell))
+    except SyntaxError as error:
+        return error
+    except Exception as error:  # a null byte, or too much for a parser
+        return SyntaxError(f"no Python: {type(error).__name__}")
+
+
+def _parsed(number: int, cell: str) -> Iterator[_Statement]:
     from IPython.core.inputtransformer2 import TransformerManager
 
-    blank = len(cell) - len(cell.lstrip("\n"))  # lines that IPython drops
-    first, _, rest = cell[blank:].partition("\n")
-    if first.split()[:1] and first.split()[0] in _AROUND:
-        cell = "pass\n" + rest
-    try:
-        text = "\n" * blank + TransformerManager().transform_cell(cell)
-        body = ast.parse(text).body
-        lines, end = text.split("\n"), 0
-    except (ValueError, RecursionError, MemoryError) as error:  # such as a null byte
-        raise SyntaxError(f"no Python: {type(error).__name__}") from error
+    lines = cell.split("\n")
+    blank = len(list(takewhile(lambda line: not line.strip(), lines)))  # IPython drops
+    if blank < len(lines) and lines[blank].split()[0] in _AROUND:
+        lines[blank] = "pass"
+    transformed = TransformerManager().transform_cell("\n".join(lines[blank:]))
+    text = "\n" * blank + transformed
+    body = ast.parse(text).body
+    lines, end = text.split("\n"), 0
     for node, following in zip(body, [*body[1:], None], strict=False):
         start, last = _start(node), node.end_lineno or 0
         alone = end < start and not (following and _start(following) <= last)
         own = lines[start - 1 : last] if alone else ast.unparse(node).split("\n")
         end = last
-        yield _Statement(number, node, tuple(own), _is_kept(node))
+        binds, changes = frozenset(_binds(node)), frozenset(_changes(node))
+        yield _Statement(number, node, tuple(own), _is_kept(node), binds, changes)
 
 
 def _start(node: ast.stmt) -> int:
@@ -166,38 +221,62 @@ def _places(part: _Statement) -> list[tuple[int, int]]:
 
 def _is_kept(node: ast.stmt) -> bool:
     if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        try:
-            ast.literal_eval(node.value)
-        except (ValueError, TypeError, MemoryError, RecursionError):
-            return isinstance(node.value, ast.Lambda)
-        return True
+        parts = ast.walk(node.value)
+        is_plain = all(isinstance(part, _PLAIN) for part in parts)
+        return is_plain or isinstance(node.value, ast.Lambda)
     return isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom))
 
 
-def _binds(node: ast.AST) -> Iterator[str]:
+def _binds(statement: ast.AST) -> Iterator[str]:
     """Names that a statement at the top of a cell gives a value."""
-    if isinstance(node, _DEFINITIONS):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        for alias in node.names:
-            yield alias.asname or alias.name.split(".")[0]
-    elif isinstance(node, ast.Name):
-        if isinstance(node.ctx, ast.Store):
-            yield node.id
-    elif isinstance(node, _COMPREHENSIONS):  # of its names, only a := b leaves it
-        for child in ast.walk(node):
-            if isinstance(child, ast.NamedExpr):
-                yield child.target.id
-    elif not isinstance(node, ast.Lambda):
-        if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+    waiting = [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _DEFINITIONS):
             yield node.name
-        for child in ast.iter_child_nodes(node):
-            yield from _binds(child)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                yield alias.asname or alias.name.split(".")[0]
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                yield node.id
+        elif isinstance(node, _COMPREHENSIONS):  # of its names, only a := b leaves it
+            walrus = (n for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+            yield from (n.target.id for n in walrus)
+        elif not isinstance(node, ast.Lambda):
+            if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+                yield node.name
+            waiting += ast.iter_child_nodes(node)
 
 
-def _uses(node: ast.stmt) -> tuple[set[str], set[str]]:
+def _changes(node: ast.stmt) -> Iterator[str]:
+    """Names of what a statement changes: ``x[0] = 1``, ``x.a = 1``, ``x.append(1)``."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign | ast.Delete):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        targets = [node.value.func]
+    for target in targets:
+        root = target
+        while isinstance(root, ast.Attribute | ast.Subscript):
+            root = root.value
+        if root is not target and isinstance(root, ast.Name):
+            yield root.id
+
+
+def _uses(node: ast.stmt, bound: Collection[str]) -> tuple[set[str], set[str]]:
     """Names that a statement takes from the top of the notebook."""
-    top = symtable.symtable(ast.unparse(node), "<cell>", "exec")
+    tree = ast.parse(ast.unparse(node))
+    for part in ast.walk(tree):
+        if isinstance(part, ast.arg):
+            part.annotation = None
+        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            part.returns = None
+        elif isinstance(part, ast.AnnAssign):
+            part.annotation = ast.Constant(None)
+    top = symtable.symtable(ast.unparse(tree), "<cell>", "exec")
     at_once = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
     later: set[str] = set()
     tables = [(table, False) for table in top.get_children()]
@@ -205,10 +284,12 @@ def _uses(node: ast.stmt) -> tuple[set[str], set[str]]:
         table, deferred = tables.pop()
         deferred = deferred or table.get_type() == "function"
         tables += [(child, deferred) for child in table.get_children()]
-        names = {
-            s.get_name()
-            for s in table.get_symbols()
-            if s.is_global() and s.is_referenced()
-        }
+        names = {s.get_name() for s in table.get_symbols() if _is_taken(s, bound)}
         (later if deferred else at_once).update(names)
     return at_once - {"__class__"}, later - {"__class__"}
+
+
+def _is_taken(symbol: symtable.Symbol, bound: Collection[str]) -> bool:
+    if symbol.is_declared_global() and symbol.get_name() in bound:
+        return True  # count += 1 is no reference to Python, and needs it all the same
+    return symbol.is_global() and symbol.is_referenced()

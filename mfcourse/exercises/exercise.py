@@ -486,14 +486,21 @@ def _leans_on(name: str) -> str:
     if shell is None:
         return ""
     try:  # `In` has the cells transformed, and may be a name of the learner's
-        missing = collect(shell.history_manager.input_hist_raw, name).missing
+        found = collect(shell.history_manager.input_hist_raw, name)
+        missing, absent = found.missing, found.absent
     except Exception:  # defined in another way, which is fine here
         return ""
-    if not missing:
-        return ""
-    return (
-        f"Careful: it uses {', '.join(f'`{other}`' for other in missing)}, which this "
-        "notebook computed or never defined. Graded work is taken out of the notebook "
-        "with the functions, classes, imports and plain values that it needs, and no "
-        "more. Pass it in, or compute it within the function."
-    )
+    says = []
+    if missing:
+        says.append(
+            f"Careful: it uses {', '.join(f'`{other}`' for other in missing)}, which "
+            "this notebook computed, changed, or never defined. Graded work is taken "
+            "out of the notebook with the functions, classes, imports and plain values "
+            "that it needs, and no more. Pass it in, or compute it within the function."
+        )
+    if absent:
+        says.append(
+            f"Careful: it imports {', '.join(f'`{other}`' for other in absent)}. Where "
+            "work is graded, there are NumPy and SciPy alone."
+        )
+    return " ".join(says)

@@ -53,7 +53,7 @@ def encode(value: Any, depth: int = 0) -> Any:
     raise TypeError(f"a {type(value).__name__} at level {depth} is no plain data")
 
 
-def decode(data: Any, depth: int = 0) -> Any:
+def decode(data: Any, depth: int = 0, words: bool = False) -> Any:
     """A value from what `encode` gave.
 
     Parameters
@@ -62,6 +62,9 @@ def decode(data: Any, depth: int = 0) -> Any:
         Out of JSON; it may come from a stranger.
     depth : int
         Levels of lists around it.
+    words : bool
+        Whether there may be texts. No answer is one, and NumPy makes all of a list as
+        wide as its widest text: a stranger's megabyte becomes a gigabyte.
 
     Returns
     -------
@@ -73,12 +76,14 @@ def decode(data: Any, depth: int = 0) -> Any:
     ValueError
         It is not what `encode` gives.
     """
-    if data is None or type(data) in (bool, int, float, str):
+    if data is None or type(data) in (bool, int, float):
+        return data
+    if words and type(data) is str:
         return data
     if isinstance(data, list) and depth < DEEPEST:
-        return [decode(part, depth + 1) for part in data]
+        return [decode(part, depth + 1, words) for part in data]
     if isinstance(data, dict) and isinstance(data.get("tuple"), list):
-        return tuple(decode(data["tuple"], depth))
+        return tuple(decode(data["tuple"], depth, words))
     if isinstance(data, dict) and data.keys() == {"dtype", "shape", "bytes"}:
         return _array(**data)
     raise ValueError("no plain data")
@@ -112,12 +117,14 @@ def dumps(value: Any) -> str:
     return json.dumps(encode(value))
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, words: bool = False) -> Any:
     """A value from a line of JSON.
 
     Parameters
     ----------
     text : str or bytes
+    words : bool
+        As in `decode`.
 
     Returns
     -------
@@ -129,6 +136,6 @@ def loads(text: str | bytes) -> Any:
         It is no JSON, or not what `dumps` gives.
     """
     try:
-        return decode(json.loads(text))
+        return decode(json.loads(text), 0, words)
     except (RecursionError, MemoryError) as error:
         raise ValueError("no plain data") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,9 +304,9 @@ def precheck(path: Path, where: str | None = None) -> list[Looked]:
     """
     names, written = _wanted(path, where)
     taken, flags = intake.read(path)
-    content = path.read_bytes() if flags else taken[0].content
     unreadable = "" if flags else taken[0].unreadable
     with Collector() as collector:
+        content = path.read_bytes() if flags else taken[0].content()
         found = collector.read(content, names, written)
     if unreadable := unreadable or found.unreadable:
         return [Looked(path.name, "", "problem", f"cannot be read: {unreadable}")]
@@ -365,10 +364,9 @@ def _warnings(name: str, found: Found) -> Iterator[str]:
             f"it leans on {', '.join(found.missing)}, which only your notebook knows: "
             "make it an argument, or define it in the function"
         )
-    there = {*sys.stdlib_module_names, "numpy", "scipy"}
-    if absent := sorted(set(found.imports) - there):
-        yield f"it imports {', '.join(absent)}: only NumPy and SciPy will be there"
-    if not absent and _is_starter(name, found.source):
+    if found.absent:
+        yield f"it imports {', '.join(found.absent)}: only NumPy and SciPy are there"
+    if not found.absent and _is_starter(name, found.source):
         yield "it is not written yet"
 
 

@@ -7,7 +7,6 @@ notebook, with little time and memory; what dies is a child.
 
 from __future__ import annotations
 
-import ast
 import base64
 import io
 import json
@@ -22,9 +21,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-LARGEST_SOURCE, LARGEST_ANSWER = 1_000_000, 20_000  # letters
-SECONDS, MEMORY = 20, 1 << 30  # of a child
-GRAM = 12  # tokens that are compared together
+LARGEST_SOURCE, LARGEST_ANSWER = 200_000, 20_000  # letters
+SECONDS, MEMORY = 10, 1 << 30  # of a child
+GRAM, PRINTS = 12, 5_000  # tokens that are compared together; the smallest hashes
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Found:
         A module that defines it.
     missing : tuple of str
         Names that only the running notebook knows.
-    imports : tuple of str
-        Packages that the source imports.
+    absent : tuple of str
+        Packages that it imports and that are not there where it is marked.
     places : tuple of (int, int)
         Cell and line within it, from 1, of each line of ``source``.
     """
@@ -47,7 +46,7 @@ class Found:
     status: str
     source: str = ""
     missing: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     places: tuple[tuple[int, int], ...] = ()
 
 
@@ -81,6 +80,7 @@ class Collector:
             [sys.executable, "-m", "mfcourse.grading.collector"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # IPython has opinions on magics
             start_new_session=True,  # Ctrl-C is for the grader, which closes this
         )
 
@@ -111,7 +111,7 @@ class Collector:
         answer = json.loads(self._host.stdout.readline())
         found = {
             name: Found(
-                f["status"], f["source"], tuple(f["missing"]), tuple(f["imports"]),
+                f["status"], f["source"], tuple(f["missing"]), tuple(f["absent"]),
                 tuple((cell, line) for cell, line in f["places"]),
             )
             for name, f in answer["functions"].items()
@@ -167,8 +167,8 @@ def _child(line: bytes, write: int) -> int:
         try:
             cells = _cells(base64.b64decode(asked["content"]))
         except (ValueError, RecursionError, MemoryError) as error:
-            said = str(error) if type(error) is ValueError else "it is no JSON"
-            answer = _answer(said)
+            is_told = isinstance(error, _NoNotebookError)
+            answer = _answer(str(error) if is_told else "it is no JSON")
         else:
             answer = _found(cells, asked["functions"], asked["written"])
         with open(write, "wb") as pipe:
@@ -183,24 +183,29 @@ def _answer(unreadable: str = "", **parts: Any) -> bytes:
     return json.dumps({"unreadable": unreadable, **empty, **parts}).encode()
 
 
+class _NoNotebookError(ValueError):
+    pass
+
+
 def _cells(content: bytes) -> list[str]:
-    """Sources of the code cells; a ValueError says what is wrong."""
+    """Sources of the code cells."""
     told = json.loads(content)
     if not isinstance(told, dict) or not isinstance(told.get("cells"), list):
-        raise ValueError("it has no cells: no notebook of format 4")
+        raise _NoNotebookError("it has no cells: no notebook of format 4")
     sources = []
     for cell in told["cells"]:
         if isinstance(cell, dict) and cell.get("cell_type") == "code":
             source = cell.get("source", "")
             if isinstance(source, list) and all(isinstance(s, str) for s in source):
                 source = "".join(source)
-            sources.append(source if isinstance(source, str) else "")
+            text = source if isinstance(source, str) else ""
+            sources.append(text.replace("\r\n", "\n").replace("\r", "\n"))
     return sources
 
 
 def _found(cells: list[str], functions: list[str], written: list[str]) -> bytes:
     found = {name: _function(cells, name) for name in functions}
-    grams = sorted({g for f in found.values() for g in _grams(f["source"])})
+    grams = sorted({g for f in found.values() for g in _grams(f["source"])})[:PRINTS]
     answers = _texts(cells, written) if written else {}
     return _answer(functions=found, written=answers, prints=grams)
 
@@ -208,10 +213,10 @@ def _found(cells: list[str], functions: list[str], written: list[str]) -> bytes:
 def _function(cells: list[str], name: str) -> dict[str, Any]:
     from mfcourse.exercises.collect import collect
 
-    empty: dict[str, Any] = {"source": "", "missing": [], "imports": [], "places": []}
+    empty: dict[str, Any] = {"source": "", "missing": [], "absent": [], "places": []}
     try:
         found = collect(cells, name)
-        modules = sorted(_imports(ast.parse(found.source)))
+        absent = found.absent
     except LookupError:
         return {"status": "not_found", **empty}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -220,36 +225,20 @@ def _function(cells: list[str], name: str) -> dict[str, Any]:
         return {"status": "syntax", **empty}
     return {
         "status": "ok", "source": found.source, "missing": list(found.missing),
-        "imports": modules,
+        "absent": absent,
         "places": [(cell + 1, line + 1) for cell, line in found.places],
     }  # fmt: skip
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").partition(".")[0])
-    return names
-
-
 def _texts(cells: list[str], names: list[str]) -> dict[str, str]:
     """The last text that each name is given, at the top of a cell."""
+    from mfcourse.exercises.collect import texts
+
     found = {}
-    for cell in cells:
-        try:
-            body = ast.parse(cell).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for node in body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-                for target in node.targets:
-                    if isinstance(target, ast.Name) and target.id in names:
-                        text = str(node.value.value)[:LARGEST_ANSWER]
-                        found[target.id] = text.encode("utf-8", "replace").decode()
-    return {name: text for name, text in found.items() if text.strip(" .\n")}
+    for name, text in texts(cells).items():
+        if name in names and text.strip(" .\n"):
+            found[name] = text[:LARGEST_ANSWER].encode("utf-8", "replace").decode()
+    return found
 
 
 def _grams(source: str) -> Iterator[int]:

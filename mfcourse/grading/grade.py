@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from mfcourse.grading.report import Report, write
 from mfcourse.grading.results import FILE, Group, Ledger, Result
 from mfcourse.grading.sandbox import Reply, Sandbox, Session
 
-CALL, LOAD, ALL = 5.0, 10.0, 60.0  # seconds: a call, the source, a submission
+CALL, LOAD, ALL = 10.0, 10.0, 60.0  # seconds: a call, the source, a submission
 ALIKE, FEW, COMMON = 0.8, 20, 1 / 3  # how much is much alike, and too little to say
 GONE = {  # with the process
     "timeout": "time_limit",
@@ -114,9 +114,9 @@ class Grader:
         out.mkdir(parents=True, exist_ok=True)
         header = {"assignment": self.key.name, "key": self.key.digest}
         ledger = Ledger(out / FILE, {**header, "sandbox": self.sandbox.kind})
-        before = ledger.open(resume, remake=bool(again))
+        before = ledger.open(resume, again)
         try:
-            results, notebooks = self._all(taken, before, again, ledger, jobs, tell)
+            results, notebooks = self._all(taken, before, ledger, jobs, tell)
         finally:
             ledger.close()
         report = Report(
@@ -134,7 +134,6 @@ class Grader:
         self,
         taken: list[Submission],
         before: list[Result],
-        again: set[str],
         ledger: Ledger,
         jobs: int,
         tell: Callable[[int, int], None],
@@ -142,8 +141,8 @@ class Grader:
         now = {(one.student, one.sha256) for one in taken}
         done: dict[str, dict[str, Result]] = {one.student: {} for one in taken}
         for r in before:
-            is_due = r.status == "grader_error" or r.task in again
-            if (r.student, r.sha256) in now and r.task in self.key.tasks and not is_due:
+            is_known = r.task in self.key.tasks and r.status != "grader_error"
+            if (r.student, r.sha256) in now and is_known:
                 done[r.student][r.task] = r
         known = {(r.student, t): r for of in done.values() for t, r in of.items()}
         notebooks: dict[str, Notebook] = {}
@@ -156,7 +155,8 @@ class Grader:
             try:
                 mine = done[submission.student]
                 notebook, fresh = self._one(submission, mine, collector)
-                notebooks[submission.student] = notebook
+                kept = replace(notebook, functions={})  # the sources may be large
+                notebooks[submission.student] = kept
                 for result in fresh:
                     with writing:
                         ledger.append(result)
@@ -184,11 +184,13 @@ class Grader:
     def _one(
         self, submission: Submission, done: dict[str, Result], collector: Collector
     ) -> tuple[Notebook, Iterator[Result]]:
-        notebook = Notebook(submission.unreadable)
-        if not submission.unreadable:
-            notebook = collector.read(
-                submission.content, self.key.tasks, self.key.written
-            )
+        try:
+            content, unreadable = submission.content(), submission.unreadable
+        except (GradingError, OSError) as error:
+            content, unreadable = b"", str(error)
+        notebook = Notebook(unreadable)
+        if not unreadable:
+            notebook = collector.read(content, self.key.tasks, self.key.written)
         return notebook, self._tasks(submission, notebook, done)
 
     def _tasks(
@@ -397,7 +399,8 @@ def _coarse(expected: Any, got: Any) -> str:
         pairs = zip(expected, got, strict=True)
         return next((_coarse(a, b) for a, b in pairs if not _same(a, b)), OTHER)
     try:
-        wanted, own = np.asarray(expected, float), np.asarray(got, float)
+        with np.errstate(all="ignore"):
+            wanted, own = np.asarray(expected, float), np.asarray(got, float)
     except (ValueError, TypeError, OverflowError):
         return "It gave back another kind of answer."
     if wanted.shape != own.shape:

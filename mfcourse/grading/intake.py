@@ -13,8 +13,9 @@ import stat
 import unicodedata
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mfcourse.grading.key import GradingError
@@ -32,21 +33,34 @@ class Submission:
     student : str
     file : str
         Its name, for people to read.
-    content : bytes
-        Empty where it could not be read.
+    sha256 : str
+        Of its content.
     unreadable : str
-        Why, or empty.
+        Why it cannot be read, or empty.
     """
 
     student: str
     file: str
-    content: bytes = field(repr=False)
+    sha256: str = ""
     unreadable: str = ""
+    _read: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the content."""
-        return hashlib.sha256(self.content).hexdigest()
+    def content(self) -> bytes:
+        """What is in it, read again: a class of notebooks would fill the memory.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        GradingError
+            It is not what it was.
+        """
+        content = self._read()
+        if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256:
+            raise GradingError("it changed while it was graded")
+        return content
 
 
 def read(path: Path) -> tuple[list[Submission], dict[str, str]]:
@@ -102,79 +116,94 @@ def read(path: Path) -> tuple[list[Submission], dict[str, str]]:
 
 def _whose(file: str) -> str:
     """The student, or empty where the name does not say."""
-    student, mark, _ = os.path.basename(file).partition("__")
+    student, mark, _ = re.split(r"[/\\]", file)[-1].partition("__")
     student = unicodedata.normalize("NFC", student).strip()
     return student if mark and _NAME.fullmatch(student) else ""
 
 
 def _shown(file: str) -> str:
-    return file.encode("utf-8", "backslashreplace").decode()
+    text = file.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _from_folder(path: Path) -> Iterator[Submission]:
     if path.is_file() or path.is_symlink():
-        yield _taken(str(path), path.name)
+        yield _of_file(str(path), path.name)
         return
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(f for f in folders if f[0] not in "._" and f != "__MACOSX")
-        named = [f for f in folders if f.endswith(".ipynb")]
+        named = [f for f in folders if _is_named(f)]
         for file in sorted([*named, *files]):
-            if file.endswith(".ipynb") and not file.startswith("._"):
+            if _is_named(file):
                 place = os.path.join(folder, file)
-                yield _taken(place, os.path.relpath(place, path))
+                yield _of_file(place, os.path.relpath(place, path))
 
 
-def _taken(place: str, file: str) -> Submission:
-    student, file = _whose(file), _shown(file)
+def _is_named(file: str) -> bool:
+    """A notebook, or something else that somebody has put their name to."""
+    is_notebook = file.lower().endswith(".ipynb")
+    return file[:1] != "." and (is_notebook or "__" in file)
+
+
+def _of_file(place: str, file: str) -> Submission:
+    return _taken(file, lambda: _plain_file(place))
+
+
+def _plain_file(place: str) -> bytes:
     try:
         number = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        link = os.path.islink(place)
-        said = "it is a link" if link else f"it cannot be opened: {error.strerror}"
-        return Submission(student, file, b"", said)
+        is_link = os.path.islink(place)
+        raise GradingError(
+            "it is a link" if is_link else f"it cannot be opened: {error.strerror}"
+        ) from None
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        return Submission(student, file, b"", "it is no plain file")
+        raise GradingError("it is no plain file")
     with open(number, "rb") as opened:
-        content = opened.read(LARGEST + 1)
-    return _sized(student, file, content)
+        return opened.read(LARGEST + 1)
 
 
-def _sized(student: str, file: str, content: bytes) -> Submission:
+def _taken(file: str, read: Callable[[], bytes]) -> Submission:
+    student, file = _whose(file), _shown(file)
+    if not file.lower().endswith(".ipynb"):
+        return Submission(student, file, "", "it is no notebook (.ipynb)")
+    try:
+        content = read()
+    except (GradingError, OSError) as error:
+        return Submission(student, file, "", str(error))
     if len(content) > LARGEST:
         said = f"it is larger than {LARGEST >> 20} MB: clear its outputs"
-        return Submission(student, file, b"", said)
-    return Submission(student, file, content)
+        return Submission(student, file, "", said)
+    return Submission(student, file, hashlib.sha256(content).hexdigest(), "", read)
 
 
 def _from_zip(path: Path) -> Iterator[Submission]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            for member in members:
+            for member in archive.infolist():
                 parts = re.split(r"[/\\]", member.filename)
                 if ".." in parts or not parts[0] or ":" in parts[0]:
                     raise GradingError(
                         f"{path} has a member that would leave its folder: "
                         f"{_shown(member.filename)!r}. Nothing was read from it"
                     )
-            for member in members:
-                name = re.split(r"[/\\]", member.filename)
-                hidden = any(part[:1] == "." or part == "__MACOSX" for part in name)
-                if name[-1].endswith(".ipynb") and not hidden:
-                    yield _unzipped(archive, member)
+            for member in archive.infolist():
+                parts = re.split(r"[/\\]", member.filename)
+                hidden = {part for part in parts if part[:1] == "."} - {"."}
+                if not hidden and "__MACOSX" not in parts and _is_named(parts[-1]):
+                    yield _taken(member.filename, partial(_member, path, member))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
         raise GradingError(f"{path} is no zip that can be read: {error}") from None
 
 
-def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Submission:
-    student, file = _whose(member.filename), _shown(member.filename)
+def _member(path: Path, member: zipfile.ZipInfo) -> bytes:
     if stat.S_ISLNK(member.external_attr >> 16):
-        return Submission(student, file, b"", "it is a link")
+        raise GradingError("it is a link")
     try:
-        with archive.open(member) as opened:
-            content = opened.read(LARGEST + 1)
+        with zipfile.ZipFile(path) as archive, archive.open(member) as opened:
+            return opened.read(LARGEST + 1)
     except Exception as error:  # one damaged member is one student's
-        said = f"it is damaged in the zip: {type(error).__name__}"
-        return Submission(student, file, b"", said)
-    return _sized(student, file, content)
+        raise GradingError(
+            f"it is damaged in the zip: {type(error).__name__}"
+        ) from None

@@ -262,12 +262,9 @@ def read(path: Path, secret: str) -> Key:
     tasks: dict[str, Task] = {}
     for value in vars(module).values():
         if isinstance(value, Task):
-            chosen = {}
-            for variant, choices in value.variants.items():
-                drawn = number(secret, name, value.name, variant) % len(choices)
-                chosen[variant] = list(choices)[drawn]
+            drawn = _drawn(value, secret, name)
             tasks[value.name] = replace(
-                value.variant(chosen), lesson=name, number=len(tasks) + 1
+                value.variant(drawn), lesson=name, number=len(tasks) + 1
             )
     if not tasks:
         raise GradingError(f"{path} has no @task. instructor/ps1.py shows how")
@@ -313,6 +310,17 @@ def number(secret: str, *words: str) -> int:
     """
     message = json.dumps(words).encode()
     return int.from_bytes(hmac.digest(secret.encode(), message, hashlib.sha256)[:16])
+
+
+def _drawn(task: Task, secret: str, name: str) -> dict[str, str]:
+    """The options of a class: never all first or all last ones.
+
+    Those two stand in the open, in the key's file and in its tests.
+    """
+    options = list(itertools.product(*task.variants.values()))
+    hidden = options[1:-1] or options
+    drawn = number(secret, name, task.name, "variant") % len(hidden)
+    return dict(zip(task.variants, hidden[drawn], strict=True))
 
 
 def _digest(text: str, secret: str) -> str:

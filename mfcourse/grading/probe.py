@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mfcourse.grading.sandbox import Sandbox, Session
 
 SECONDS = 20.0
+_PLACES = (
+    "", "in a process", "as shared memory", "in a pipe", "as a file in memory",
+)  # fmt: skip
 ALIVE = "Python or NumPy does not run in it"
 _SOURCE = """
 import ctypes, itertools, os, signal, socket, sys
@@ -85,7 +88,7 @@ def processes(how):
 def memory(size):
     try:
         bytearray(size)
-        return "in a process"
+        return 1
     except MemoryError:
         pass
     libc = ctypes.CDLL(None)
@@ -93,16 +96,20 @@ def memory(size):
     segment = libc.shmget(0, size, 0o1600)
     if segment >= 0:
         libc.shmctl(segment, 0, None)
-        return "as shared memory"
+        return 2
+    read, write = os.pipe()
+    one = (ctypes.c_void_p * 2)(ctypes.addressof(ctypes.create_string_buffer(8)), 8)
+    if libc.vmsplice(write, one, 1, 0) > 0:  # pages that leave the process
+        return 3
     try:
         os.write(os.memfd_create("x"), b"x")
-        return "as a file in memory"
+        return 4
     except (OSError, AttributeError):
-        return ""
+        return 0
 
 def packages(names):
     import importlib.util
-    return " ".join(n for n in names if importlib.util.find_spec(n))
+    return [bool(importlib.util.find_spec(name)) for name in names]
 
 def ask(name, *arguments):
     return globals()[name](*arguments)
@@ -158,10 +165,11 @@ def _open_promises(session: Session) -> Iterator[str]:
         if ask("processes", how):
             yield f"a submission starts processes ({how})"
     if place := ask("memory", 1 << 31):
-        yield f"a submission takes 2 GB of memory {place}"
+        yield f"a submission takes more memory {_PLACES[place]}"
     names = ["mfcourse", "sklearn", "implicit", "numba", "pandas", "surprise"]
-    if found := ask("packages", names):
-        yield f"a submission can import {found}"
+    there = ask("packages", names)
+    if found := [name for name, is_ in zip(names, there, strict=True) if is_]:
+        yield f"a submission can import {', '.join(found)}"
 
 
 class _Outside:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -94,20 +94,20 @@ class Ledger:
     header: dict[str, Any]
     _file: TextIO | None = field(default=None, init=False)
 
-    def open(self, resume: bool, remake: bool = False) -> list[Result]:
+    def open(self, resume: bool, again: Collection[str] = ()) -> list[Result]:
         """Open it for appending; only one process can.
 
         Parameters
         ----------
         resume : bool
             Go on with what is there.
-        remake : bool
-            The key was mended: take over what was graded with another one.
+        again : collection of str
+            Tasks to forget; the others are taken over, also from another key.
 
         Returns
         -------
         list of Result
-            What is there.
+            What is there and still counts.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Ledger:
             There are results already, of another key, or another process has it open.
         """
         there = self.path.exists() and self.path.stat().st_size > 0
-        if there and not (resume or remake):
+        if there and not (resume or again):
             raise GradingError(
                 f"{self.path} has results already. Add --resume to go on, or choose "
                 "another --out"
@@ -124,14 +124,19 @@ class Ledger:
         _lock(self._file, self.path)
         whole = _drop_torn_line(self.path)
         header, found = _read(whole, self.path)
-        if header and header.get("key") != self.header["key"] and not remake:
+        if header and header.get("sandbox") != self.header["sandbox"]:
+            raise GradingError(
+                f"{self.path} was graded with another sandbox ({header['sandbox']}, "
+                f"not {self.header['sandbox']}). Choose another --out"
+            )
+        if header and header.get("key") != self.header["key"] and not again:
             raise GradingError(
                 f"{self.path} was graded with another key or secret. Add --regrade "
-                "TASK for a task that you mended, or choose another --out"
+                "TASK for each task that you mended, or choose another --out"
             )
-        if header != self.header:
-            self._write({"format": FORMAT, **self.header})
-        return found
+        if again or header != self.header:
+            self._write({"format": FORMAT, **self.header, "again": sorted(again)})
+        return [result for result in found if result.task not in again]
 
     def append(self, result: Result) -> None:
         """Keep a result; it is on the disk when this returns.
@@ -181,15 +186,27 @@ def _read(content: bytes, path: Path) -> tuple[dict[str, Any], list[Result]]:
     found: dict[tuple[str, str], Result] = {}
     for number, told in _lines(content, path):
         try:
-            if "format" in told:
+            if told.get("format") == FORMAT:
+                again = set(told.pop("again"))
+                found = {pair: r for pair, r in found.items() if pair[1] not in again}
                 header = {k: v for k, v in told.items() if k != "format"}
                 continue
             told["groups"] = tuple(Group(**group) for group in told["groups"])
             result = Result(**told)
+            if not _holds(result):
+                raise TypeError
         except (KeyError, TypeError):
             raise _no_result(path, number) from None
         found[result.student, result.task] = result
     return header, list(found.values())
+
+
+def _holds(result: Result | Group) -> bool:
+    """Whether a line has what we would have written."""
+    points, of = result.points, result.of
+    if result.status not in STATUSES:
+        return False
+    return points is None or (type(points) is type(of) is int and 0 <= points <= of)
 
 
 def _lines(content: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

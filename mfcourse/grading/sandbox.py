@@ -33,14 +33,14 @@ from mfcourse.exercises.exercise import Arguments
 from mfcourse.grading.key import GradingError
 
 MB = 1 << 20
-MEMORY, OUTPUT = 1024 * MB, 8 * MB  # of a process; of one answer
+MEMORY, OUTPUT = 1024 * MB, MB  # of a process; of one answer
 LIMITS = {
     "RLIMIT_AS": MEMORY,
     "RLIMIT_CPU": 90,
     "RLIMIT_NPROC": 1,  # no second one
     "RLIMIT_FSIZE": 0,
     "RLIMIT_NOFILE": 32,
-    "RLIMIT_CORE": 0,
+    "RLIMIT_CORE": 1,  # 0 would still feed a program that collects cores
 }
 NOBODY = 65_534
 ENVIRONMENT = {
@@ -63,17 +63,20 @@ CURE = (
 _DENIED = {
     "x86_64": (
         0xC000003E,
-        (29, 30, 41, 53, 56, 57, 58, 64, 68, 101, 135, 155, 165, 166, 240, 248, 249,
-         250, 272, 298, 304, 308, 310, 311, 319, 321, 323),
+        (29, 30, 41, 53, 56, 57, 58, 64, 68, 101, 103, 135, 155, 165, 166, 206, 240,
+         248, 249, 250, 253, 254, 272, 278, 294, 298, 300, 304, 308, 310, 311, 319, 321,
+         323),
     ),
     "aarch64": (
         0xC00000B7,
-        (39, 40, 41, 92, 97, 117, 180, 186, 190, 194, 196, 198, 199, 217, 218, 219,
-         220, 241, 265, 268, 270, 271, 279, 280, 282),
+        (0, 26, 27, 39, 40, 41, 75, 92, 97, 116, 117, 180, 186, 190, 194, 196, 198, 199,
+         217, 218, 219, 220, 241, 262, 265, 268, 270, 271, 279, 280, 282),
     ),
 }  # fmt: skip
 _STANDARD = ("stdlib", "platstdlib")
-_DENIED_EVERYWHERE = (425, 426, 427, 428, 429, 430, 432, 435, 442, 447)
+_DENIED_EVERYWHERE = (
+    425, 426, 427, 428, 429, 430, 432, 434, 435, 438, 442, 444, 445, 446, 447,
+)  # fmt: skip
 
 
 class Reply(NamedTuple):
