@@ -1,8 +1,9 @@
 r"""Sample key of PS1, public on purpose: it shows how a key is written.
 
 Everybody can read these solutions. A class draws one option of each variant with a
-secret, so what is printed here rarely answers a class as it stands, but it is near. For
-a real exam, change the tasks, or write your own, and keep that key to yourself.
+secret, but never all first ones, as printed here, nor all last ones, as in tests/forms:
+no text here answers a class as it stands, but it is near. For a real exam, change the
+tasks, or write your own, and keep that key to yourself.
 """
 
 from collections.abc import Iterator
@@ -157,10 +158,12 @@ def rmse(R, prediction):
     return np.sqrt(square.sum() / known.sum())
 
 
-def _lists(rng: np.random.Generator, m: int, n_items: int, n: int, seen: float) -> Case:
-    """Scores with ties; n_items is at least n + 2."""
+def _lists(
+    rng: np.random.Generator, m: int, n_items: int, n: int, low: float, high: float
+) -> Case:
+    """Scores with ties; everybody has seen a share; n_items is at least n + 2."""
     score = rng.integers(-4, 2, (m, n_items)).astype(float)
-    have = rng.random((m, n_items)) < seen
+    have = rng.random((m, n_items)) < rng.uniform(low, high, (m, 1))
     liked = rng.random((m, n_items)) < 0.4
     # A tie decides; one likes more than n, all below 0; one likes only what was seen;
     # one likes what comes first and last.
@@ -175,19 +178,21 @@ def _lists(rng: np.random.Generator, m: int, n_items: int, n: int, seen: float) 
     return {"score": score[mixed], "seen": have[mixed], "liked": liked[mixed], "n": n}
 
 
-def _few(rng: np.random.Generator) -> Iterator[Case]:
-    for m, n_items, n in ((3, 4, 1), (4, 5, 2), (5, 7, 3), (6, 6, 2), (8, 9, 3)):
-        yield _lists(rng, m, n_items, n, 0.3)
+def _much_left(rng: np.random.Generator) -> Iterator[Case]:
+    for m, n_items, n in ((3, 4, 1), (5, 5, 2), (8, 10, 4), (12, 14, 5), (20, 16, 6)):
+        yield _lists(rng, m, n_items, n, 0.2, 0.4)
 
 
 def _little_left(rng: np.random.Generator) -> Iterator[Case]:
-    for m, n_items, n in ((3, 6, 4), (5, 6, 4), (6, 7, 4), (7, 7, 5), (8, 9, 6)):
-        yield _lists(rng, m, n_items, n, 0.75)
+    for m, n_items, n in ((3, 6, 4), (5, 6, 4), (8, 9, 6)):
+        yield _lists(rng, m, n_items, n, 0.7, 0.8)
+    for m, n_items, n in ((12, 14, 5), (16, 15, 5), (20, 16, 5)):  # n are left for some
+        yield _lists(rng, m, n_items, n, 0.5, 0.9)
 
 
 def _more(rng: np.random.Generator) -> Iterator[Case]:
-    for m, n_items, n in ((12, 10, 3), (10, 12, 5), (30, 20, 4)):
-        yield _lists(rng, m, n_items, n, 0.4)
+    for m, n_items, n in ((12, 12, 5), (12, 14, 4), (30, 20, 4)):
+        yield _lists(rng, m, n_items, n, 0.3, 0.5)
 
 
 @task(
@@ -197,7 +202,7 @@ def _more(rng: np.random.Generator) -> Iterator[Case]:
     "`liked` is True. [[denominator]] Return the mean recall over people, a number. "
     "[[nothing]] Somebody always likes an unseen film.",
     groups={
-        "a few people": (2, _few),
+        "much left to see": (2, _much_left),
         "little left to see": (2, _little_left),
         "more people": (1, _more),
     },

@@ -499,7 +499,7 @@ def _lists(
     liked, seen = rng.integers(0, 4, (m, films)), rng.random((m, films)) < 0.3
     for u in range(m):
         if few:
-            seen[u] = True
+            seen[u] = np.arange(films) >= rng.integers(3, n)  # how many are left
         seen[u, rng.permutation(films)] = [*[False] * 3, *seen[u, 3:]]
         a, b, c = rng.permutation(np.flatnonzero(~seen[u]))[:3]
         liked[u, [a, b, c]] = 3, 1, 0  # gains of all kinds
@@ -529,7 +529,7 @@ def _nothing(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _short(rng: np.random.Generator) -> Iterator[Case]:
-    for m, films, n in ((2, 5, 4), (3, 7, 6), (5, 9, 12)):
+    for m, films, n in ((2, 5, 4), (3, 7, 6), (5, 9, 12), (12, 14, 9), (20, 16, 12)):
         yield _lists(rng, m, films, n, ties=True, nothing=True, few=True)
 
 

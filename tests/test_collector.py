@@ -141,6 +141,14 @@ def test_a_child_that_crashes_is_told(monkeypatch, tmp_path):
         assert host.read(b"", []).unreadable
 
 
+def test_a_host_that_is_gone_is_started_again():
+    with Collector() as host:
+        host._host.kill()
+        host._host.wait()
+        assert host.read(book("def f(): return 1"), ["f"]).unreadable
+        assert host.read(book("def f(): return 1"), ["f"]).functions["f"].source
+
+
 def test_prints_are_the_same_whatever_the_names(collector):
     def prints(*cells):
         return collector.read(book(*cells), ["f"]).prints

@@ -80,3 +80,10 @@ def test_these_are_the_same(expected, got):
 )
 def test_these_differ_and_the_words_say_how(expected, got, words):
     assert words in difference(expected, got)
+
+
+def test_codes_and_counts_are_right_or_wrong():
+    assert difference([1234567], [1234568])
+    assert difference(1234567, 1234567.5)
+    assert not difference([1234567], [1234567.0])
+    assert not difference(1234567.0, 1234567.5)

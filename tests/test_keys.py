@@ -1,13 +1,15 @@
 """The sample keys: right in any form, closed to short cuts, other for each class."""
 
+import collections
 import importlib
 import itertools
+import math
 import warnings
 
 import numpy as np
 import pytest
 
-from mfcourse.exercises import wire
+from mfcourse.exercises import bank, wire
 from mfcourse.exercises.verdict import NOT_TRIED
 from mfcourse.grading import key
 from tests.conftest import ROOT
@@ -78,13 +80,62 @@ def test_a_reference_answers_with_plain_data_and_touches_nothing(name):
 
 @EACH
 def test_right_answers_earn_all_in_any_form(name):
-    found = list(forms(name))
-    first = next(variants(TASKS[name]))[0]
-    assert len(found) >= 2
-    assert any(chosen != first for _, chosen in found)
-    for form, chosen in found:
+    for form, chosen in forms(name):
         task = TASKS[name].variant(chosen)
         assert [earned(task, form, seed) for seed in range(4)] == [task.points] * 4
+
+
+@EACH
+def test_what_is_published_answers_no_class(name):
+    settled = list(variants(TASKS[name]))
+    (first, printed), *drawn, (last, _) = settled
+    chosen = [chosen for _, chosen in forms(name)]
+    assert all(choice in (first, last) for choice in chosen)
+    assert first in chosen
+    assert last in chosen
+    assert len(drawn) >= 2
+    assert printed.source == TASKS[name].source
+    for _, own in drawn:
+        for form, _ in forms(name):
+            assert 2 * earned(own, form, 1) <= own.points, form.__name__
+
+
+@EACH
+def test_no_exercise_of_the_lessons_answers_a_task(name):
+    solutions = [ex.function for ex in bank().values()]
+    solutions += [lambda *a, f=f, n=n: f(*a)[n] for f in solutions for n in (0, 1)]
+    for _, task in variants(TASKS[name]):
+
+        def any_right(*case, task=task):
+            right = task.run(task.function, case)
+            answers = (task.run(solution, case) for solution in solutions)
+            return next((a.value for a in answers if right.same(a)), None)
+
+        assert earned(task, any_right, 1) == 0
+
+
+def text(answer):
+    """The same for answers that are nearly the same."""
+    if isinstance(answer, tuple | list):
+        return str([text(part) for part in answer])
+    return str((np.round(answer, 9) + 0.0).tolist())
+
+
+@EACH
+def test_no_table_of_frequent_answers_passes_a_group(name):
+    task, n_seeds = next(variants(TASKS[name]))[1], 60
+    answers = collections.defaultdict(list)
+    for seed in range(n_seeds):
+        for group, cases in task.grouped(seed).items():
+            for place, case in enumerate(cases):
+                answers[group, place].append(text(task.run(task.function, case).value))
+    for group in task.groups:
+        often = [
+            collections.Counter(given).most_common(1)[0][1] / n_seeds
+            for (other, _), given in answers.items()
+            if other == group
+        ]
+        assert math.prod(often) < 1e-3, (group, often)
 
 
 @EACH
@@ -155,6 +206,11 @@ def test_a_secret_draws_variants_and_classes_differ():
     assert "".join(t.source for t in again.tasks.values()) == sources[0]
     assert len(set(sources)) >= 10
     assert len({c.digest for c in classes}) == 12
+    for name, task in TASKS.items():
+        first, *_, last = task.all_variants()
+        for made in classes if name.startswith("ps1") else ():
+            source = made.tasks[task.name].source
+            assert source not in (first.source, last.source)
 
 
 def test_a_key_that_cannot_be_read_is_told_in_a_sentence(tmp_path):

@@ -31,7 +31,7 @@ def difference(
     names : tuple of str
         Of the parts; else they are numbered.
     rtol, atol : float
-        Numbers may differ by ``atol + rtol × |expected|``.
+        Numbers may differ by ``atol + rtol × |expected|``, integers by ``atol``.
 
     Returns
     -------
@@ -57,6 +57,8 @@ def difference(
         if 0 in (wanted.ndim, own.ndim):
             return f"expected {_kind(expected)}, got {_kind(got)}"
         return f"expected shape {wanted.shape}, got {own.shape}"
+    if wanted.dtype.kind in "biu":  # a code or a count is right or wrong
+        rtol = 0.0
     same = np.isclose(own, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if same.all():
         return ""

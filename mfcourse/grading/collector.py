@@ -76,6 +76,9 @@ class Collector:
     """The host process; close it, or use ``with``."""
 
     def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
         self._host = subprocess.Popen(
             [sys.executable, "-m", "mfcourse.grading.collector"],
             stdin=subprocess.PIPE,
@@ -106,9 +109,14 @@ class Collector:
             "content": base64.b64encode(content).decode(),
             "functions": list(functions), "written": list(written),
         }  # fmt: skip
-        self._host.stdin.write(json.dumps(told).encode() + b"\n")
-        self._host.stdin.flush()
-        answer = json.loads(self._host.stdout.readline())
+        try:
+            self._host.stdin.write(json.dumps(told).encode() + b"\n")
+            self._host.stdin.flush()
+            answer = json.loads(self._host.stdout.readline())
+        except (OSError, ValueError):  # the host itself is gone
+            self.close()
+            self._start()
+            answer = json.loads(_answer("it crashes whoever reads it"))
         found = {
             name: Found(
                 f["status"], f["source"], tuple(f["missing"]), tuple(f["absent"]),

@@ -21,7 +21,7 @@ from pathlib import Path
 from mfcourse.grading.key import GradingError
 
 LARGEST, MOST = 10 << 20, 5_000  # bytes of a notebook; notebooks
-_NAME = re.compile(r"\w[\w .@+-]{0,79}")
+_NAME = re.compile(r"\w[\w .,'’@+-]{0,79}")
 
 
 @dataclass(frozen=True)

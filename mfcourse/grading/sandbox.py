@@ -245,9 +245,7 @@ class Session:
             if self._to_send:
                 ready.register(self._in, selectors.EVENT_WRITE)
             while b"\n" not in self._read:
-                left = end - time.monotonic()
-                if left <= 0:
-                    return Reply("timeout")
+                left = max(0.0, end - time.monotonic())
                 for key, _ in ready.select(min(left, 0.1 if self._watched else left)):
                     if key.fd == self._in:
                         if not self._send():
@@ -256,6 +254,8 @@ class Session:
                         return Reply("died")
                 if len(self._read) > OUTPUT:
                     return Reply("flood")
+                if left == 0 and b"\n" not in self._read:  # what is there counts
+                    return Reply("timeout")
                 if self._watched and _resident(self._process.pid) > MEMORY:
                     return Reply("memory")
         answer, _, rest = bytes(self._read).partition(b"\n")
