@@ -14,7 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from mfcourse import cli
-from mfcourse.grading import grade, key, results
+from mfcourse.grading import grade, key, results, sandbox
 from mfcourse.grading.grade import Grader, much_alike
 from mfcourse.grading.key import GradingError
 from mfcourse.grading.results import Ledger
@@ -182,6 +182,12 @@ def test_a_key_or_machine_that_fails_is_for_a_person(home, monkeypatch):
     )  # fmt: skip
     assert found["anna", "shift"].status == "ok"
 
+    path.write_text(KEY.replace("for n in (2, 3)", "for n in (2, 1 / 0)"))
+    found, _ = run(home, out="third")
+    assert found["anna", "scaled"].reason == (
+        "The key of scaled fails: division by zero."
+    )
+
     def no_process(*args):
         raise OSError(11, "no more processes")
 
@@ -189,6 +195,12 @@ def test_a_key_or_machine_that_fails_is_for_a_person(home, monkeypatch):
     monkeypatch.setattr(Sandbox, "start", no_process)
     found, _ = run(home, out="second")
     assert "no more processes" in found["anna", "shift"].reason
+    monkeypatch.undo()
+    monkeypatch.setattr(sandbox, "_bubblewrap", lambda *a: ["false"])
+    found, _ = run(home, out="second", resume=True)
+    assert found["anna", "shift"].reason == (
+        "The sandbox did not start on this machine."
+    )
     monkeypatch.undo()
     found, _ = run(home, out="second", resume=True)
     assert {r.status for r in found.values()} == {"ok"}

@@ -213,7 +213,7 @@ class Grader:
             try:
                 groups, spent = self._mark(task, found, seed, left)
             except (GradingError, _KeyFails, OSError) as error:
-                said = f"{type(error).__name__.strip('_')}: {error}"
+                said = f"{str(error)[:1].upper()}{str(error)[1:]}."
                 yield Result(*who, name, "grader_error", None, task.points, said)
                 continue
             left -= spent
@@ -229,11 +229,7 @@ class Grader:
         self, task: Task, found: Found, seed: int, left: float
     ) -> tuple[tuple[Group, ...], float]:
         """Run all cases of a task; the groups, and the seconds it took."""
-        cases = [
-            (name, case, _right(task, case))
-            for name, drawn in task.grouped(seed).items()
-            for case in drawn
-        ]
+        cases = _cases(task, seed)
         told: dict[str, list[Verdict]] = {name: [] for name in task.groups}
         order = list(task.function.__code__.co_varnames)
         places = tuple(order.index(name) for name in task.in_place)
@@ -294,14 +290,15 @@ class _Runs:
             self.spent += time.monotonic() - since
 
     def _load(self) -> Reply:
-        reply = Reply("died")
-        for _ in range(2):  # a crowded machine may fail once
+        for attempt in range(2):
             self.__exit__()
             self._session = self._start()
-            reply = self._session.load(min(LOAD, self._left - self.spent))
-            if reply.kind != "died":
-                break
-        return reply
+            try:
+                return self._session.load(min(LOAD, self._left - self.spent))
+            except GradingError:  # a crowded machine may fail once
+                if attempt:
+                    raise
+        raise AssertionError
 
     def _judge(self, reply: Reply) -> Verdict:
         if reply.kind in GONE:
@@ -373,12 +370,20 @@ def _finish(futures: list[Future[None]]) -> None:
             future.result()
 
 
-def _right(task: Task, case: Arguments) -> Any:
-    with np.errstate(all="ignore"):
-        outcome = task.run(task.function, case)
-    if outcome.error is not None or outcome.changed:
-        raise _KeyFails(f"the key's solution of {task.name} fails on a case")
-    return outcome.value
+def _cases(task: Task, seed: int) -> list[tuple[str, Arguments, Any]]:
+    """Group, arguments and right answer of each case."""
+    found = []
+    try:
+        with np.errstate(all="ignore"):
+            for name, drawn in task.grouped(seed).items():
+                for case in drawn:
+                    outcome = task.run(task.function, case)
+                    if outcome.error is not None or outcome.changed:
+                        raise _KeyFails("its solution fails on a case")
+                    found.append((name, case, outcome.value))
+    except Exception as error:  # the key is somebody's code, too
+        raise _KeyFails(f"the key of {task.name} fails: {error}") from error
+    return found
 
 
 def _same(expected: Any, got: Any) -> bool:

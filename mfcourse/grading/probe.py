@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfcourse.grading.key import GradingError
+
 if TYPE_CHECKING:
     from mfcourse.grading.sandbox import Sandbox, Session
 
@@ -132,16 +134,15 @@ def probe(sandbox: Sandbox) -> list[str]:
     list of str
         Those that are open.
     """
+    found: list[str] = []
     with sandbox.start(_SOURCE, "ask") as session:
-        if session.load(SECONDS).kind != "value":
-            return [ALIVE]
-        found: list[str] = []
         try:
+            session.load(SECONDS)
             for promise in _open_promises(session):
                 found.append(promise)
-        except _NoAnswer:
+        except (_NoAnswer, GradingError):
             found.append(ALIVE)
-        return found
+    return found
 
 
 def _open_promises(session: Session) -> Iterator[str]:

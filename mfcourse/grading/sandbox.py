@@ -34,6 +34,7 @@ from mfcourse.grading.key import GradingError
 
 MB = 1 << 20
 MEMORY, OUTPUT = 1024 * MB, MB  # of a process; of one answer
+START = 30.0  # seconds until Python runs, on a crowded machine
 LIMITS = {
     "RLIMIT_AS": MEMORY,
     "RLIMIT_CPU": 90,
@@ -201,7 +202,14 @@ class Session:
         -------
         Reply
             Of kind "value" when the function is there.
+
+        Raises
+        ------
+        GradingError
+            The sandbox did not start, which is not the student's doing.
         """
+        if self._answer(b"", START) != Reply("value", False):
+            raise GradingError("the sandbox did not start on this machine")
         return self._answer(b"", seconds)
 
     def call(self, arguments: Arguments, seconds: float) -> Reply:
@@ -326,8 +334,8 @@ def _understood(answer: bytes) -> Reply:
             raise ValueError
         if "value" in told:
             return Reply("value", wire.decode(told["value"]))
-        if told.get("ready") is True:
-            return Reply("value")
+        if "ready" in told:
+            return Reply("value", told["ready"] is True)
         if "unfit" in told:
             return Reply("flood" if told["unfit"] is True else "unfit")
         error, line = told["error"], told["line"]

@@ -30,6 +30,7 @@ def main() -> None:
         while line:
             line = line[os.write(answers, line) :]
 
+    say(ready=False)  # the sandbox holds; from here on it is the student's doing
     module = sys.modules["submission"] = types.ModuleType("submission")
     space: dict[str, Any] = vars(module)
     flags = __future__.annotations.compiler_flag  # type hints need not be there
