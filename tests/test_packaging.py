@@ -55,7 +55,8 @@ def test_the_wheel_holds_package_and_data_alone(wheel):
     data = {name for name in names if name.startswith("mfcourse/data/")}
     files = ("ratings.csv.gz", "items.csv", "README.md", "LICENSE.md")
     assert data == {f"mfcourse/data/{name}" for name in files}
-    ours = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("mfcourse/**/*.py")}
+    files = (p for p in ROOT.glob("mfcourse/**/*") if "__pycache__" not in p.parts)
+    ours = {p.relative_to(ROOT).as_posix() for p in files if p.is_file()}
     assert ours <= set(names)
 
 

@@ -349,42 +349,7 @@ PAGE = """<!DOCTYPE html>
 <title>{}</title><style>{}</style>
 <main><header><p class="over">{}</p><h1>{}</h1>{}</header>{}</main></html>
 """
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2126; --quiet: #565d66; --back: #f4f5f7;
-  --paper: #fff; --line: #d9dde2; --good: #1a6b34; --bad: #a32018; --look: #7d4a00;
-  --bar: #3b6fb6; --link: #0b57d0; }
-@media screen and (prefers-color-scheme: dark) { :root { --ink: #e7e9ec;
-  --quiet: #a8b0b9; --back: #14171a; --paper: #1d2125; --line: #3a4047;
-  --good: #7fd698; --bad: #ff9d94; --look: #f0c674; --bar: #7aa7e6; --link: #8ab4f8; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--ink); overflow-wrap: anywhere;
-  font: 1rem/1.55 system-ui, sans-serif; }
-main { max-width: 54rem; margin: auto; padding: 3rem 1.25rem 4rem; }
-h1, h2, dd { margin: 0; line-height: 1.25; } h1 { font-size: 2.1rem; }
-h2 { font-size: 1.2rem; } p { margin: .6rem 0 0; max-width: 42rem; }
-.said { white-space: pre-wrap; } a { color: var(--link); }
-.over { margin: 0 0 .3rem; font-weight: 600; } main > p { margin-top: 1.5rem; }
-.over, .quiet, caption, th div, dt, thead th { color: var(--quiet); }
-.good { color: var(--good); } .bad { color: var(--bad); } .look { color: var(--look); }
-section { margin-top: 1.5rem; padding: 1.4rem 1.6rem; background: var(--paper);
-  border: 1px solid var(--line); border-radius: 10px; break-inside: avoid; }
-section > div, td > div, dl { display: flex; flex-wrap: wrap; gap: 0 1.2rem; }
-section > div { justify-content: space-between; } th div { font-weight: 400; }
-td, thead th { overflow-wrap: normal; }
-dl { gap: 1rem 3rem; margin: 1.6rem 0 0; }
-dd, th, b { font-weight: 600; } dd { font-size: 1.6rem; }
-table { width: 100%; margin-top: .8rem; border-collapse: collapse; }
-caption, th, td { padding: .5rem 1rem .5rem 0; text-align: left; vertical-align: top; }
-th, td { border-top: 1px solid var(--line); } thead th { border: 0; }
-svg { display: block; width: 100%; margin-top: 1rem; font-size: 14px; fill: var(--ink);
-  text-anchor: middle; } rect { fill: var(--bar); } line { stroke: var(--quiet); }
-.unsafe { padding: .8rem 1rem; border: 2px solid; font-weight: 600; }
-@media (min-width: 45rem) { svg { font-size: 7px; }
-  th { overflow-wrap: normal; } td span { white-space: nowrap; } }
-@media (max-width: 30rem) { main { padding-top: 1.5rem; } section { padding: 1rem; }
-  th, td { padding-right: .6rem; font-size: .9rem; } }
-@media print { body { background: none; } main { padding: 0; } }
-"""
+STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 SVG = """<svg viewBox="0 0 400 128" role="img" aria-labelledby="totals">
 <title id="totals">{}</title>{}<line x1="20" x2="380" y1="110" y2="110"/></svg>"""
 BAR = '<rect x="{}" y="{}" width="32" height="{}"/>'
