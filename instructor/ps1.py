@@ -332,11 +332,11 @@ def _flat(rng: np.random.Generator) -> Iterator[Case]:
 @task(
     statement="How alike are two films? `x` and `y` are their ratings, a place a "
     "person, NaN where unknown. [[centre]] Take the cosine of what is left, over the "
-    "people who rated both: the sum of products, divided by two lengths, the roots of "
-    "sums of squares. [[lengths]] Few people in common prove little. So with $n$ of "
-    r"them and $\beta$ = `shrinkage`, a positive number, multiply the cosine by "
-    "[[shrinkage]] Return 0 where fewer than *three* people rated both, or a length is "
-    "0.",
+    "people who rated both: the sum of products, divided by the product of two "
+    "lengths, the roots of sums of squares. [[lengths]] Few people in common prove "
+    r"little. So with $n$ of them and $\beta$ = `shrinkage`, a positive number, "
+    "multiply the cosine by [[shrinkage]] Return 0 where fewer than *three* people "
+    "rated both, or a length is 0.",
     groups={
         "two films": (2, _pairs),
         "little in common": (1, _strangers),
@@ -476,7 +476,7 @@ def _larger(rng: np.random.Generator) -> Iterator[Case]:
         "fit": {
             "sum": (r"the sum $\sum e_{ui}^2$.",),
             "mean": (
-                r"the *mean* of $e_{ui}^2$. (The penalty is divided by nothing.)",
+                r"the *mean* of $e_{ui}^2$. (The penalty is not divided.)",
                 "(error**2).sum()",
                 "(error**2).mean()",
             ),

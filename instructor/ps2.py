@@ -171,7 +171,7 @@ people. First take μ, the mean of all known entries of `R`, away from the stars
 the row of person $u$ is the $x$ that makes
 $$\sum_{i \in \Omega_u} (r_{ui} - \mu - V_i \cdot x)^2 + w_u \lVert x \rVert^2$$
 smallest, where $\Omega_u$ are the $n_u$ films that $u$ rated. [[penalty]] [[empty]]
-Return $U$. Mind the order of the arguments in the starter.""",
+Return $U$. Mind the order of `R` and `V` in the starter.""",
     groups={"holes": (3, _holes), "people without ratings": (3, _silent)},
     variants={
         "penalty": {

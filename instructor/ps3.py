@@ -162,9 +162,9 @@ def _few_films(rng: np.random.Generator) -> Iterator[Case]:
 $$(V^\top V + A^\top (C - I) A + \Lambda)\, u = A^\top C\, p$$
 
 `gramian` is $V^\top V$ of all films; `V_seen` is $A$, V's rows of the seen ones; $C$
-has their confidences $c$ on its diagonal. [[given]] New is a **minus sign**: it marks
-a film that Ana disliked, and is no part of the number. Preference $p$: 1 for a liked
-film, 0 for a disliked one. [[penalty]] Who has seen nothing gets a row of zeros.
+has their confidences $c$ on its diagonal. [[given]] Its **sign** is new: a minus
+marks a film that Ana disliked, and is no part of the number. Preference $p$: 1 for a
+liked film, 0 for a disliked one. [[penalty]] Who has seen nothing gets a row of zeros.
 [[order]]""",
     groups={
         "all liked": (2, _likes),
@@ -173,9 +173,9 @@ film, 0 for a disliked one. [[penalty]] Who has seen nothing gets a row of zeros
     },
     variants={
         "given": {
-            "c": ("`confidence` holds $c$ itself, a number a film.",),
+            "c": ("The size of a number in `confidence` is $c$ itself.",),
             "c - 1": (
-                "`confidence` holds $c - 1$, what the plays add.",
+                "The size of a number in `confidence` is $c - 1$, what the plays add.",
                 "np.abs(confidence)",
                 "1 + np.abs(confidence)",
             ),

@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -161,7 +160,7 @@ def _grading_commands(
     )
     new.add_argument("name", metavar="NAME", help="such as PS1, or a key's .py file")
     new.add_argument("--out", metavar="DIR", required=True, help="for both folders")
-    new.add_argument("--secret", metavar="TEXT", help="by default, drawn at random")
+    new.add_argument("--secret", metavar="TEXT", help="else DIR's, or drawn")
     new.add_argument("--force", action="store_true", help="replace what is there")
     precheck = _command(
         commands,
@@ -374,9 +373,10 @@ def _new_assignment(args: argparse.Namespace) -> int:
     from mfcourse.grading import assignment
     from mfcourse.grading.key import GradingError
 
-    secret = args.secret or secrets.token_urlsafe(24)
     try:
-        student, own = assignment.make(args.name, secret, Path(args.out), args.force)
+        student, own = assignment.make(
+            args.name, args.secret, Path(args.out), args.force
+        )
     except GradingError as error:
         return _fail(error)
     print(f"For the students: {student}")

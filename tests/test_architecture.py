@@ -58,7 +58,7 @@ learn*         → learn models plots
 # tool beside the course, which nothing else imports.
 CORE = ("datasets", "split", "interactions", "metrics", "evaluate", "models*")
 CONTENT = "exercises/lesson_*"
-MODEL_LINES, CORE_LINES, GRADING_LINES, ALL_LINES = 200, 3_300, 2_000, 7_000
+MODEL_LINES, CORE_LINES, GRADING_LINES, ALL_LINES = 200, 3_300, 2_100, 7_000
 
 # The names of hyper-parameters; each may end in _user or _item.
 GLOSSARY = {
@@ -554,8 +554,8 @@ def test_a_file_or_package_that_outgrows_its_budget_is_seen():
     assert breaks_budget(core) == [
         "datasets … evaluate, models has 3301 lines of code, of 3300"
     ]
-    assert breaks_budget({"grading": lines(1_000), "grading/a": lines(1_001)}) == [
-        "grading has 2001 lines of code, of 2000"
+    assert breaks_budget({"grading": lines(1_000), "grading/a": lines(1_101)}) == [
+        "grading has 2101 lines of code, of 2100"
     ]
     beside = {"exercises/lesson_01": "x", "grading/a": lines(2_000)}
     assert breaks_budget({"plots": lines(7_000), **beside}) == []

@@ -85,6 +85,45 @@ def test_a_secret_is_drawn_where_none_is_given(tmp_path, capsys):
     assert min(map(len, secrets)) >= 24
 
 
+def test_force_keeps_the_secret_unless_another_is_given(tmp_path, capsys):
+    words = ["assignment", "new", "PS1", "--out", str(tmp_path)]
+    own = tmp_path / "PS1-key" / "key.json"
+    assert cli.main(words) == 0
+    first = own.read_text()
+    assert cli.main(words) == 1
+    assert cli.main([*words, "--force"]) == 0
+    assert own.read_text() == first
+    assert cli.main([*words, "--force", "--secret", SECRET]) == 0
+    assert SECRET in own.read_text()
+    capsys.readouterr()
+
+
+def test_the_students_folder_is_no_key(folder):
+    with pytest.raises(GradingError, match=r"students' folder. Give .*PS1-key"):
+        assignment.load(str(folder))
+
+
+def test_a_notebook_of_another_class_is_noticed(folder, tmp_path, monkeypatch):
+    other, _ = assignment.make("PS1", "words of another", tmp_path / "other")
+    shutil.copy(other / "PS1.ipynb", folder / "anna__PS1.ipynb")
+    found = looked(folder / "anna__PS1.ipynb")
+    assert found["edition"].state == "problem"
+    assert "edition" not in looked(folder / "PS1.ipynb")
+    setup = nbformat.read(other / "PS1.ipynb", as_version=4).cells[2].source
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="copy both again"):
+        exec(setup, {})
+    monkeypatch.chdir(other)
+    exec(setup, {})
+
+
+def test_the_sample_says_that_it_is_one():
+    sample = assignment.load("PS1", assignment.SAMPLE)
+    assert "the course's own PS1" in assignment.notebook(sample).cells[1].source
+    own = assignment.load("PS1", SECRET)
+    assert "the course's own PS1" not in assignment.notebook(own).cells[1].source
+
+
 def test_what_is_there_is_not_replaced_unasked(folder):
     out = folder.parent
     (folder / "PS1.ipynb").write_text("mine")
@@ -211,4 +250,4 @@ def test_precheck_tells_what_it_cannot_read(folder, tmp_path, capsys):
     (one,) = assignment.precheck(folder / "PS1.ipynb")
     assert one.says == "cannot be read: it is no JSON"
     assert cli.main(["precheck", str(folder / "nowhere.ipynb")]) == 1
-    assert "is not there" in capsys.readouterr().err
+    assert "Go to its folder with cd" in capsys.readouterr().err

@@ -169,6 +169,16 @@ def test_values_made_of_values_are_plain(value):
     assert run(got, "f")() is not None
 
 
+@pytest.mark.parametrize(
+    "later",
+    ["f = f(1)", "for f in (1, 2): pass", "del f", "f = 3", "f = lambda x: 0",
+     "from math import sqrt as f", "f, g = 1, 2"],
+)  # fmt: skip
+def test_the_last_def_counts_whatever_bears_its_name_later(later):
+    cells = ["def f(x): return 0", "def f(x): return x and 1 + f(x - 1)", later]
+    assert run(collect(cells, "f"), "f")(3) == 3
+
+
 def test_another_name_for_a_function_is_that_function():
     assert run(collect(["def g(): return 1", "f = g"], "f"), "f")() == 1
 

@@ -102,7 +102,7 @@ def test_right_answers_earn_all_and_each_group_stands_alone(home):
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
-        ("...", "wrong", "None (is there a return?)"),
+        ("x = 1", "wrong", "None (is there a return?)"),
         ("return 'a'", "wrong", "no number, no array"),
         ("return a * x[:, None]", "wrong", "another shape"),
         ("return a * x * float('nan')", "wrong", "NaN where a number"),
@@ -158,6 +158,32 @@ def test_a_source_that_does_not_load_is_tried_no_further(home, monkeypatch):
     assert (ben.status, cleo.status) == ("crashed", "crashed")
     assert "ZeroDivisionError in code cell 1, line 1" in ben.reason
     assert "ModuleNotFoundError in code cell 1, line 1" in cleo.reason
+
+
+def test_a_notebook_of_another_class_is_for_a_person_and_keeps_its_marks(home):
+    hand_in(home, "anna", 'ps9 = exercises.assignment("PS9_checks.json", "0123abcd")',
+            *RIGHT)  # fmt: skip
+    own = key.read(home / "ps9.py", "a secret").edition
+    hand_in(home, "ben", f'x = y.assignment("PS9_checks.json", "{own}")', *RIGHT)
+    found, report = run(home)
+    assert {r.status for r in found.values()} == {"ok"}
+    assert list(report.strange) == ["anna"]
+    for name in ("class.html", "grades.csv"):
+        text = (home / "out" / name).read_text(encoding="utf-8")
+        assert text.count("of another edition") == 1
+
+
+def test_what_is_not_written_yet_is_no_wrong_answer(home):
+    hand_in(home, "anna", "def scaled(x, a):\n    'x: array.'\n    ...", RIGHT[2])
+    found, _ = run(home)
+    assert found["anna", "scaled"].status == "not_written"
+    assert found["anna", "scaled"].points == 0
+
+
+def test_a_try_out_in_a_later_cell_costs_nothing(home):
+    hand_in(home, "anna", *RIGHT, "scaled = scaled(np.ones(2), 3)", "del shift")
+    found, _ = run(home)
+    assert {r.status for r in found.values()} == {"ok"}
 
 
 def test_what_cannot_be_read_is_said(home):

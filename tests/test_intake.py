@@ -66,6 +66,18 @@ def test_a_file_that_changes_is_noticed_and_none_is_kept_in_memory(tmp_path):
         anna.content()
 
 
+def test_names_that_platforms_give_are_understood(tmp_path):
+    put(
+        tmp_path, "smithjane_12345_67890_jane__PS1-1.ipynb",
+        "doe_LATE_123_456_john__PS1.ipynb",
+        "Kim Lee_555_assignsubmission_file/PS1.ipynb",
+        "Bo_556_assignsubmission_file_/bo__PS1.ipynb", "a_1_2__PS1.ipynb",
+    )  # fmt: skip
+    taken, flags = intake.read(tmp_path)
+    assert [one.student for one in taken] == ["Bo", "Kim Lee", "a_1_2", "jane", "john"]
+    assert not flags
+
+
 @pytest.mark.parametrize("name", ["PS1.ipynb", "__PS1.ipynb", "<b>__PS1.ipynb",
                                   "=1+1__PS1.ipynb", "a;b__x.ipynb"])  # fmt: skip
 def test_a_name_that_does_not_say_whose_it_is_is_flagged(tmp_path, name):

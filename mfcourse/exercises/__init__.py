@@ -29,20 +29,22 @@ def bank() -> dict[str, Any]:
     return {x.name: x for x in sorted(found, key=lambda x: (x.lesson, x.number))}
 
 
-def assignment(path: str) -> Any:
+def assignment(path: str, edition: str = "") -> Any:
     """The public checks of an assignment: ``ps1 = assignment("PS1_checks.json")``.
 
     Parameters
     ----------
     path : str
         Of the file of checks, beside the notebook.
+    edition : str
+        Which the notebook is; the file has to be of the same.
 
     Returns
     -------
     SimpleNamespace
         ``ps1.rmse.check()``, and so on.
     """
-    return importlib.import_module(f"{__name__}.assigned").load(path)
+    return importlib.import_module(f"{__name__}.assigned").load(path, edition)
 
 
 def __getattr__(name: str) -> Any:

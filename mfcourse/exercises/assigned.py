@@ -108,13 +108,15 @@ class Assigned(Exercise):
         return "These are the public cases. Hidden ones of the same kinds are marked."
 
 
-def load(path: str | Path) -> SimpleNamespace:
+def load(path: str | Path, edition: str = "") -> SimpleNamespace:
     """Read the checks of an assignment, a name an exercise.
 
     Parameters
     ----------
     path : str or Path
         Such as ``"PS1_checks.json"``, beside the notebook.
+    edition : str
+        Of the notebook: conventions differ between classes.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def load(path: str | Path) -> SimpleNamespace:
     FileNotFoundError
         There is no such file.
     ValueError
-        It is not a file of checks.
+        It is not a file of checks, or one of another class.
     """
     try:
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -140,6 +142,11 @@ def load(path: str | Path) -> SimpleNamespace:
         raise ValueError(
             f"{path} is no file of checks ({FORMAT!r}). Copy it again from the folder "
             "that you were given"
+        )
+    if edition and edition != stored["edition"]:
+        raise ValueError(
+            f"this notebook is of edition {edition}, and {path} of edition "
+            f"{stored['edition']}: copy both again from the folder that you were given"
         )
     named = {}
     for number, (name, told) in enumerate(stored["exercises"].items(), 1):

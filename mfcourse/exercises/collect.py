@@ -93,6 +93,7 @@ def collect(cells: Iterable[str], name: str) -> Collected:
     always: list[_Statement] = []  # from x import *, from __future__ import x
     broken: SyntaxError | None = None
     changed: set[str] = set()
+    defined: list[_Statement] = []
     for number, cell in enumerate(cells):
         statements = _statements(number, cell)
         if isinstance(statements, SyntaxError):
@@ -101,11 +102,15 @@ def collect(cells: Iterable[str], name: str) -> Collected:
         for statement in statements:
             if "*" in statement.binds or _is_future(statement.node):
                 always.append(statement)
+            if name in statement.binds and isinstance(statement.node, _DEFINITIONS):
+                defined.append(statement)
             for other in statement.binds:
                 bound.setdefault(other, []).append(statement)
             changed = (changed - statement.binds) | statement.changes
             for other in _deletes(statement.node):
                 bound.pop(other, None)
+    if defined:  # whatever else bears its name: `rmse = rmse(P, R)` is a try-out
+        bound[name] = defined
     if name not in bound or not bound[name][-1].kept:
         if broken is not None:
             raise broken

@@ -6,9 +6,9 @@ The student's folder has the notebook and its public checks; the key stays behin
 
 from __future__ import annotations
 
-import ast
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +19,22 @@ from mfcourse.grading import intake, key
 from mfcourse.grading.collector import Collector, Found
 from mfcourse.grading.key import GradingError, Key, Task
 
-KEY = "key.json"
+KEY, SAMPLE = "key.json", "sample secret"  # of what stands in notebooks/assignments
 CHECKS = "_checks.json"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _README = """\
 {title}
 
-1. Open {name}.ipynb in JupyterLab, in this folder: the public checks,
-   {name}{checks}, stand beside it. The course has to be installed.
+This is edition {edition}.
+
+1. Put this folder into my/ of the course, such as my/class/{name}. Start the course
+   (python3 course.py lab) and open {name}.ipynb there, not the course's own sample in
+   assignments/. {name}{checks} has to stay beside it.
 2. Write each function in its cell. Run the cell: its check answers at once.
-3. Look at what will be collected:  mfcourse precheck {name}.ipynb
-4. Save, rename the file to YOURNAME__{name}.ipynb, and hand that one file in.
+3. See what will be collected. In a terminal of JupyterLab:
+   cd class/{name}; mfcourse precheck {name}.ipynb
+4. Save, rename the file to YOURNAME__{name}.ipynb, and hand that one file in. YOURNAME
+   is the one that your teacher's platform knows.
 
 Only NumPy and SciPy are there when your functions are marked, and no variable that
 your notebook computed: a function works with its arguments. What is marked is said in
@@ -105,6 +110,10 @@ def load(where: str, secret: str | None = None) -> Key:
             return key.read(folder / told["file"], told["secret"])
         except (ValueError, KeyError, TypeError):
             raise GradingError(f"{folder / KEY} is damaged. Make it again") from None
+    if list(folder.glob(f"*{CHECKS}")):
+        raise GradingError(
+            f"{where} is the students' folder. Give the one beside it, {folder}-key"
+        )
     if not secret:
         raise GradingError(
             f"{where} is no folder that `mfcourse assignment new` wrote, so add "
@@ -115,15 +124,18 @@ def load(where: str, secret: str | None = None) -> Key:
     )
 
 
-def make(name: str, secret: str, out: Path, force: bool = False) -> tuple[Path, Path]:
+def make(
+    name: str, secret: str | None, out: Path, force: bool = False
+) -> tuple[Path, Path]:
     """Write an assignment for a class.
 
     Parameters
     ----------
     name : str
         As in `find`.
-    secret : str
-        Of at least 8 letters; the same secret draws the same assignment.
+    secret : str or None
+        Of at least 8 letters; the same secret draws the same assignment. None is the
+        one that is in ``out`` already, or else drawn at random.
     out : Path
         Folder for both folders.
     force : bool
@@ -141,19 +153,23 @@ def make(name: str, secret: str, out: Path, force: bool = False) -> tuple[Path, 
     """
     import nbformat
 
+    path = find(name)
+    student = out / path.stem.upper()
+    own = student.with_name(f"{student.name}-key")
+    if secret is None:
+        there = (own / KEY).is_file()
+        secret = load(str(own)).secret if there else secrets.token_urlsafe(24)
     if len(secret) < 8:
         raise GradingError("the secret is too short to be one: give 8 letters or more")
-    path = find(name)
     made = key.read(path, secret)
-    student, own = out / made.name, out / f"{made.name}-key"
     for folder in (student, own):
         if folder.exists() and any(folder.iterdir()) and not force:
             raise GradingError(f"{folder} is there. Choose another --out, or --force")
         folder.mkdir(parents=True, exist_ok=True)
     _put(student / f"{made.name}.ipynb", nbformat.writes(notebook(made)) + "\n")
     _put(student / f"{made.name}{CHECKS}", checks(made))
-    words = {"title": made.title, "name": made.name, "checks": CHECKS}
-    _put(student / "README.txt", _README.format(**words))
+    words = {"title": made.title, "name": made.name, "edition": made.edition}
+    _put(student / "README.txt", _README.format(checks=CHECKS, **words))
     os.chmod(own, 0o700)
     _put(own / path.name, path.read_text(encoding="utf-8"))
     _put(own / KEY, json.dumps({"file": path.name, "secret": secret}, indent=1) + "\n")
@@ -174,6 +190,7 @@ def checks(key: Key) -> str:
     told = {
         "format": assigned.FORMAT,
         "assignment": key.name,
+        "edition": key.edition,
         "written": list(key.written),
         "exercises": {name: assigned.store(task) for name, task in key.tasks.items()},
     }
@@ -206,7 +223,7 @@ def notebook(key: Key) -> Any:
         code(
             "setup",
             "import numpy as np\n\nfrom mfcourse import exercises\n\n"
-            f'{name} = exercises.assignment("{key.name}{CHECKS}")',
+            f'{name} = exercises.assignment("{key.name}{CHECKS}", "{key.edition}")',
         ),
     ]
     for number, task in enumerate(key.tasks.values(), 1):
@@ -227,11 +244,18 @@ def _how(key: Key) -> str:
     rows = [f"| `{name}` | {task.points} |" for name, task in key.tasks.items()]
     rows += [f"| in words | {asked.points} |" for asked in key.written.values()]
     table = "\n".join(["| Task | Points |", "|---|---|", *rows])
+    sample = (
+        f"This is the course's own {key.name}, to practise with. A class gets another "
+        "edition from its teacher: hand in that one.\n\n"
+    )
+    words = " An answer in words is read by a person, and has no check."
     return (
+        f"{sample if key.secret == SAMPLE else ''}"
         f"{table}\n| **Total** | **{key.points}** |\n\n"
-        "Each task has a cell with a check. It runs the *public* cases and says what "
-        "is wrong. Marks come from *hidden* cases of the same kinds, with other "
-        "numbers. A group of cases counts if **all** of its cases are right.\n\n"
+        f"Each task has a cell with a check.{words if key.written else ''} It runs "
+        "the *public* cases and says what is wrong. Marks come from *hidden* cases of "
+        "the same kinds, with other numbers. A group of cases counts if **all** of its "
+        "cases are right.\n\n"
         "Read each statement with care: conventions differ between classes, and from "
         "the lessons. Your functions may use NumPy, SciPy, and functions of your own "
         "in this notebook. They work with their arguments alone: a variable that a "
@@ -302,7 +326,9 @@ def precheck(path: Path, where: str | None = None) -> list[Looked]:
     GradingError
         There is no notebook, or no file of checks.
     """
-    names, written = _wanted(path, where)
+    if not path.is_file():
+        raise GradingError(f"{path} is not in {Path.cwd()}. Go to its folder with cd")
+    names, written, edition = _wanted(path, where)
     taken, flags = intake.read(path)
     unreadable = "" if flags else taken[0].unreadable
     with Collector() as collector:
@@ -311,6 +337,9 @@ def precheck(path: Path, where: str | None = None) -> list[Looked]:
     if unreadable := unreadable or found.unreadable:
         return [Looked(path.name, "", "problem", f"cannot be read: {unreadable}")]
     looked = [_named(path, not flags)]
+    if edition and found.edition not in ("", edition):
+        says = f"it is edition {found.edition}, and the checks are of {edition}"
+        looked.append(Looked("edition", "", "problem", says))
     looked += [_looked(name, found.functions[name]) for name in names]
     for name in written:
         words = len(found.written.get(name, "").split())
@@ -319,9 +348,9 @@ def precheck(path: Path, where: str | None = None) -> list[Looked]:
     return looked
 
 
-def _wanted(path: Path, where: str | None) -> tuple[list[str], list[str]]:
+def _wanted(path: Path, where: str | None) -> tuple[list[str], list[str], str]:
     if where == "practice":
-        return list(key.bank()), []
+        return list(key.bank()), [], ""
     beside = sorted(path.parent.glob(f"*{CHECKS}"))
     fits = [p for p in beside if p.name.removesuffix(CHECKS) in path.stem]
     chosen = [Path(where)] if where else fits or beside
@@ -332,7 +361,7 @@ def _wanted(path: Path, where: str | None) -> tuple[list[str], list[str]]:
         )
     try:
         told = json.loads(chosen[0].read_text(encoding="utf-8"))
-        return list(told["exercises"]), told["written"]
+        return list(told["exercises"]), told["written"], told["edition"]
     except (ValueError, KeyError, TypeError):
         raise GradingError(f"{chosen[0]} is no file of checks") from None
 
@@ -346,7 +375,7 @@ def _named(path: Path, said: bool) -> Looked:
 
 
 def _looked(name: str, found: Found) -> Looked:
-    if found.status != "ok":
+    if not found.source:
         says = {
             "not_found": f"no cell defines it: expected def {name}(…)",
             "syntax": "its cell is no valid Python",
@@ -354,11 +383,11 @@ def _looked(name: str, found: Found) -> Looked:
         return Looked(name, "", "problem", says)
     cells = sorted({cell for cell, _ in found.places})
     where = f"code cell{'s' if len(cells) > 1 else ''} {', '.join(map(str, cells))}"
-    says = "; ".join(_warnings(name, found))
+    says = "; ".join(_warnings(found))
     return Looked(name, where, "problem" if says else "ok", says, found.source)
 
 
-def _warnings(name: str, found: Found) -> Iterator[str]:
+def _warnings(found: Found) -> Iterator[str]:
     if found.missing:
         yield (
             f"it leans on {', '.join(found.missing)}, which only your notebook knows: "
@@ -366,14 +395,5 @@ def _warnings(name: str, found: Found) -> Iterator[str]:
         )
     if found.absent:
         yield f"it imports {', '.join(found.absent)}: only NumPy and SciPy are there"
-    if not found.absent and _is_starter(name, found.source):
+    if found.status == "not_written":
         yield "it is not written yet"
-
-
-def _is_starter(name: str, source: str) -> bool:
-    """Whether the last definition in a source has a docstring and ``...`` only."""
-    node = [n for n in ast.parse(source).body if getattr(n, "name", "") == name][-1]
-    body = getattr(node, "body", [])
-    return all(
-        isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in body
-    )

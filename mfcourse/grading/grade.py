@@ -126,6 +126,7 @@ class Grader:
             f"Marked {self.sandbox}, Python {platform.python_version()}, NumPy "
             f"{np.__version__}.",
             datetime.date.today().isoformat(),
+            self._strange(notebooks),
         )  # fmt: skip
         write(out, report)
         return report
@@ -180,6 +181,15 @@ class Grader:
             for host in hosts:
                 host.close()
         return [known[pair] for pair in sorted(known)], notebooks
+
+    def _strange(self, notebooks: dict[str, Notebook]) -> dict[str, str]:
+        """Notebooks of another class: their marks stay, and a person should know."""
+        says = "the notebook is of another edition ({}, not {}): another class's?"
+        return {
+            student: says.format(notebook.edition, self.key.edition)
+            for student, notebook in notebooks.items()
+            if notebook.edition not in ("", self.key.edition)
+        }
 
     def _one(
         self, submission: Submission, done: dict[str, Result], collector: Collector

@@ -21,6 +21,10 @@ from pathlib import Path
 from mfcourse.grading.key import GradingError
 
 LARGEST, MOST = 10 << 20, 5_000  # bytes of a notebook; notebooks
+# Names that platforms give to downloads: "smithjane_LATE_123_4567_" before a file's own
+# (Canvas), "Jane Smith_1234_assignsubmission_file" of a folder (Moodle).
+_CANVAS = re.compile(r"^[^_]+(_LATE)?_\d{3,}_\d{3,}_")
+_MOODLE = re.compile(r"(.+?)_\d+_assignsubmission_.*")
 _NAME = re.compile(r"\w[\w .,'’@+-]{0,79}")
 
 
@@ -116,7 +120,10 @@ def read(path: Path) -> tuple[list[Submission], dict[str, str]]:
 
 def _whose(file: str) -> str:
     """The student, or empty where the name does not say."""
-    student, mark, _ = re.split(r"[/\\]", file)[-1].partition("__")
+    *folders, name = re.split(r"[/\\]", file)
+    if folders and (named := _MOODLE.fullmatch(folders[-1])):
+        name = f"{named[1]}__{name}"
+    student, mark, _ = _CANVAS.sub("", name).partition("__")
     student = unicodedata.normalize("NFC", student).strip()
     return student if mark and _NAME.fullmatch(student) else ""
 

@@ -191,6 +191,13 @@ class Key:
         written = sum(question.points for question in self.written.values())
         return written + sum(task.points for task in self.tasks.values())
 
+    @property
+    def edition(self) -> str:
+        """A mark of all that students are told: other variants, another edition."""
+        tasks = [[t.name, t.statement, t.starter] for t in self.tasks.values()]
+        told = [tasks, [[w.name, w.question] for w in self.written.values()]]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
+
     def seed(self, student: str, task: str, sha256: str) -> int:
         """What draws a student's cases: nobody knows it without the secret.
 

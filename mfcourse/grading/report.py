@@ -16,7 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from statistics import mean, median
@@ -32,6 +32,7 @@ SAYS = {
     "ok": "All cases are right.",
     "wrong": "Not all cases are right.",
     "not_found": "The notebook has no function of this name.",
+    "not_written": "Not written yet.",
     "syntax": "The code is not valid Python.",
     "time_limit": "Not done within the time limit.",
     "memory_limit": "More memory was needed than is allowed.",
@@ -70,6 +71,8 @@ class Report:
     note : str
         How it was run. It stands on every page and in every row of a sheet.
     date : str
+    strange : dict
+        Student → a sentence; their marks stay.
     """
 
     key: Key
@@ -79,6 +82,7 @@ class Report:
     similar: list[tuple[str, str, float]]
     note: str
     date: str
+    strange: dict[str, str] = field(default_factory=dict)
 
 
 def write(out: Path, report: Report) -> None:
@@ -270,7 +274,8 @@ def _grades(report: Report, students: list[_Student]) -> list[list[str]]:
     rows = [[*CANVAS, *items, f"{key.name} ({key.points})", "Flags", "Note"]]
     for s in students:
         cells = [_number(part.points) for part in s.parts.values()]
-        cells += [_number(s.total), " ".join(s.flags()), report.note]
+        flags = " ".join([*s.flags(), report.strange.get(s.name, "")]).rstrip()
+        cells += [_number(s.total), flags, report.note]
         rows.append([s.name, "", "", s.name, "", *cells])
     return rows
 
@@ -285,7 +290,7 @@ def _written(
     rows = [[*SHEET, "Note"]]
     for where in dict.fromkeys([*answers, *sheet]):
         mark = sheet.get(where, _Mark())
-        answer = answers.get(where, mark.answer)
+        answer = answers.get(where, mark.answer).strip()
         if len(answer) > LONGEST:
             answer = f"{answer[:LONGEST]} … (cut at {LONGEST:,} characters)"
         points = _number(mark.points)
@@ -378,7 +383,8 @@ def _page(report: Report, heading: str, lead: object, parts: list[_Html]) -> str
     key, note = report.key, report.note
     foot = _fill('<p class="quiet">{} Written on {}.</p>', note, report.date)
     warn = _each('<p class="unsafe bad">⚠ {}</p>', [note] if "UNSAFE" in note else [])
-    title, over = f"{key.name} {heading}", f"{key.name}: {key.title}"
+    over = key.title if key.title.startswith(key.name) else f"{key.name}: {key.title}"
+    title = f"{key.name} {heading}"
     return _fill(PAGE, title, _Html(STYLE), over, heading, [lead, warn], [parts, foot])
 
 
@@ -445,7 +451,9 @@ def _class_page(report: Report, students: list[_Student], gone: list[str]) -> st
     pairs = [(links.get(a, a), links.get(b, b), f"{alike:.0%}")
              for a, b, alike in report.similar] or [("None", "", "")]  # fmt: skip
     rows = [(links[s.name], _score(s.total, of)) for s in students]
-    looks = _fill("<ul>{}</ul>", _each("<li>{}</li>", _looks(students, links, gone)))
+    looks = _fill(
+        "<ul>{}</ul>", _each("<li>{}</li>", _looks(report, students, links, gone))
+    )
     says = "Code may be alike for good reasons. Read both before you ask."
     parts = [
         _section("Totals", _histogram(totals, of), f"of {of} points"),
@@ -470,7 +478,7 @@ def _items(students: list[_Student]) -> _Html:
                  for status in SAYS if count[status]]  # fmt: skip
         counts = _fill("<div>{}</div>", _each("<span>{}</span> ", signs))
         rows.append((f"{name} ({first.of})", *means, counts))
-    says = "Of those who have points. The fewer have full points, the harder it is."
+    says = "Of those with a mark; 0 is one. The fewer full points, the harder the task."
     return _table(says, ["Task (points)", "Mean", "Full points", "Students"], rows)
 
 
@@ -488,11 +496,16 @@ def _histogram(totals: list[float], of: int) -> _Html:
 
 
 def _looks(
-    students: list[_Student], links: dict[str, _Html], gone: list[str]
+    report: Report,
+    students: list[_Student],
+    links: dict[str, _Html],
+    gone: list[str],
 ) -> Sequence[str]:
     """What is missing, by student; of answers to mark only how many."""
     flags = {s.name: " ".join(s.flags(but="not_marked")) for s in students}
     says = [_fill("{}: {}", links[name], flag) for name, flag in flags.items() if flag]
+    strange = report.strange.items()
+    says += [_fill("{}: {}", links[name], why) for name, why in strange]
     count = Counter(p.status for s in students for p in s.parts.values())["not_marked"]
     says += _each("Answers to mark in written.csv: {}.", [count] if count else [])
     says += _each("{} has marks in written.csv and is not in this run.", gone)

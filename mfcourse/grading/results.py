@@ -15,8 +15,8 @@ from mfcourse.grading.key import GradingError
 FILE, FORMAT = "results.jsonl", "mfcourse results 1"
 OPEN = ("flagged", "grader_error")  # for a person: neither scored nor 0
 STATUSES = (
-    "ok", "wrong", "not_found", "syntax", "time_limit", "memory_limit", "crashed",
-    "output_limit", "unreadable", *OPEN,
+    "ok", "wrong", "not_found", "not_written", "syntax", "time_limit", "memory_limit",
+    "crashed", "output_limit", "unreadable", *OPEN,
 )  # fmt: skip
 
 
