@@ -305,6 +305,46 @@ def test_a_regrade_that_is_stopped_is_finished_by_resume(home, monkeypatch):
     assert {r.points for (_, task), r in found.items() if task == "scaled"} == {3}
 
 
+def test_another_assignment_is_never_mixed_in(home):
+    hand_in(home, "anna")
+    run(home)
+    other = home / "ps8.py"
+    other.write_text(KEY)
+    with pytest.raises(GradingError, match="is of PS9, not of PS8"):
+        Grader(key.read(other, "a secret"), SHUT).grade(
+            home / "in", home / "out", regrade=["scaled"]
+        )
+
+
+def test_a_task_whose_points_changed_is_graded_again(home):
+    hand_in(home, "anna")
+    run(home)
+    (home / "ps9.py").write_text(KEY.replace('"few": (3, few)', '"few": (1, few)'))
+    found, _ = run(home, regrade=["scaled"])
+    assert (found["anna", "shift"].points, found["anna", "shift"].of) == (1, 1)
+
+
+def test_results_do_not_go_among_the_submissions(home):
+    hand_in(home, "anna")
+    for out in ("in", "in/out"):
+        with pytest.raises(GradingError, match="lies within"):
+            run(home, out=out)
+
+
+def test_a_file_that_cannot_be_read_again_is_for_a_person(home, monkeypatch):
+    hand_in(home, "anna")
+
+    def fails(self):
+        raise OSError(5, "input or output error")
+
+    monkeypatch.setattr(grade.Submission, "content", fails)
+    found, _ = run(home, jobs=100_000)
+    assert {r.status for r in found.values()} == {"grader_error"}
+    monkeypatch.undo()
+    found, _ = run(home, resume=True)
+    assert {r.status for r in found.values()} == {"ok"}
+
+
 def test_results_without_a_sandbox_are_not_mixed_with_others(home):
     hand_in(home, "anna")
     made = key.read(home / "ps9.py", "a secret")
@@ -351,7 +391,9 @@ def test_a_torn_line_is_dropped_and_a_strange_one_told(home):
     wrong = last.replace(b'"points": 3', b'"points": 300')
     text = last.replace(b'"status": "ok"', b'"status": "fine"')
     for bad in (b"no json\n", b"[]\n", b'{"student": "x"}\n', b'{"groups": 7}\n',
-                wrong + b"\n", text + b"\n"):  # fmt: skip
+                wrong + b"\n", text + b"\n",
+                last.replace(b'"anna"', b'["anna"]') + b"\n",
+                last.replace(b'"seconds": ', b'"seconds": -') + b"\n"):  # fmt: skip
         path.write_bytes(whole + bad)
         with pytest.raises(GradingError, match="line 4, is no result"):
             run(home, resume=True)
@@ -360,7 +402,7 @@ def test_a_torn_line_is_dropped_and_a_strange_one_told(home):
 def test_only_one_process_grades_into_a_folder(home):
     hand_in(home, "anna")
     (home / "out").mkdir()
-    ledger = Ledger(home / "out" / results.FILE, {"key": "x"})
+    ledger = Ledger(home / "out" / results.FILE, {"key": "x", "assignment": "PS9"})
     ledger.open(resume=False)
     with pytest.raises(GradingError, match="another process is grading"):
         run(home, resume=True)
@@ -510,6 +552,23 @@ def test_written_answers_are_marked_in_the_sheet_and_merged(home):
     with (home / "out" / "grades.csv").open(encoding="utf-8-sig") as file:
         (graded,) = csv.DictReader(file)
     assert graded["PS9 (8)"] == "7.5"
+
+
+def test_a_mark_is_of_the_answer_that_was_marked(home):
+    hand_in(home, "anna")
+    hand_in(home, "ben")
+    run(home)
+    sheet = home / "out" / "written.csv"
+    text = sheet.read_text(encoding="utf-8-sig").replace("because,,", "because,2,fine")
+    assert text.count("because,2,fine") == 2
+    sheet.write_text(text, encoding="utf-8")
+    hand_in(home, "anna", *RIGHT[:3], "why = 'on second thought'")
+    run(home, resume=True)
+    with (home / "out" / "grades.csv").open(encoding="utf-8-sig") as file:
+        anna, ben = csv.DictReader(file)
+    assert (anna["PS9 why (2)"], ben["PS9 why (2)"]) == ("", "2")
+    told = sheet.read_text(encoding="utf-8-sig")
+    assert "on second thought,,(2 before the answer changed) fine" in told
 
 
 def test_practice_can_be_graded(home, capsys):

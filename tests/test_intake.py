@@ -71,7 +71,8 @@ def test_names_that_platforms_give_are_understood(tmp_path):
         tmp_path, "smithjane_12345_67890_jane__PS1-1.ipynb",
         "doe_LATE_123_456_john__PS1.ipynb",
         "Kim Lee_555_assignsubmission_file/PS1.ipynb",
-        "Bo_556_assignsubmission_file_/bo__PS1.ipynb", "a_1_2__PS1.ipynb",
+        "Bo_556_assignsubmission_file_/bo__PS1.ipynb",
+        "a_1_2__PS1/a_1_2__PS1.ipynb",
     )  # fmt: skip
     taken, flags = intake.read(tmp_path)
     assert [one.student for one in taken] == ["Bo", "Kim Lee", "a_1_2", "jane", "john"]

@@ -69,12 +69,12 @@ def test_an_exception_is_told_by_class_and_line_alone():
         ("import ctypes; ctypes.string_at(0)", "died"),
         ("return {1}", "unfit"),
         ("return np.zeros(10**6)", "flood"),
-        ("return [0.123456789] * 10**6", "flood"),
+        ("return [0.123456789] * 10**5", "flood"),
         ("raise SystemExit", "error"),
     ],
 )
 def test_how_a_call_can_end(body, kind):
-    reply = answer(f"import numpy as np\ndef f(x):\n    {body}", 1, seconds=2)
+    reply = answer(f"import numpy as np\ndef f(x):\n    {body}", 1, seconds=4)
     assert reply.kind == kind
 
 
@@ -201,6 +201,25 @@ def test_the_rules_of_macos_name_no_more_than_needed():
     assert "network" not in text
     assert "process-fork" not in text
     assert '(subpath "/folder")' in text
+
+
+def test_locks_and_timers_cannot_fill_the_kernel():
+    source = (
+        "import ctypes, fcntl, os, struct\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "def f(command):\n"
+        "    file = os.open('/sandbox/wire.py', os.O_RDONLY)\n"
+        "    lock = struct.pack('hhqqi', 0, 0, 0, 1, 0)\n"
+        "    return len(fcntl.fcntl(file, command, lock))\n"
+        "def timers(n):\n"
+        "    made = ctypes.c_void_p()\n"
+        "    return sum(libc.timer_create(1, None, ctypes.byref(made)) == 0\n"
+        "               for _ in range(n))"
+    )
+    for command in (6, 7, 37, 38):
+        assert answer(source, command).error == "PermissionError"
+    assert answer(source, 5).kind == "value"  # asking is no lock
+    assert answer(source, 1000, name="timers").value <= 64
 
 
 def test_the_filter_denies_the_calls_of_this_machine():

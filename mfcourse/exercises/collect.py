@@ -20,6 +20,7 @@ from itertools import takewhile
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_THERE = {*sys.stdlib_module_names, "numpy", "scipy"}  # where a function is marked
 _PLAIN = (
     ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Tuple,
     ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator,
@@ -55,7 +56,7 @@ class Collected:
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 names.add((node.module or "").partition(".")[0])
-        return tuple(sorted(names - {*sys.stdlib_module_names, "numpy", "scipy"}))
+        return tuple(sorted(names - _THERE))
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def collect(cells: Iterable[str], name: str) -> Collected:
     broken: SyntaxError | None = None
     changed: set[str] = set()
     defined: list[_Statement] = []
+    registered: dict[str, list[_Statement]] = {}  # @f.register
     for number, cell in enumerate(cells):
         statements = _statements(number, cell)
         if isinstance(statements, SyntaxError):
@@ -102,8 +104,10 @@ def collect(cells: Iterable[str], name: str) -> Collected:
         for statement in statements:
             if "*" in statement.binds or _is_future(statement.node):
                 always.append(statement)
-            if name in statement.binds and isinstance(statement.node, _DEFINITIONS):
+            if name in statement.binds and _is_redefinition(statement):
                 defined.append(statement)
+            for other in _registers(statement.node):
+                registered.setdefault(other, []).append(statement)
             for other in statement.binds:
                 bound.setdefault(other, []).append(statement)
             changed = (changed - statement.binds) | statement.changes
@@ -126,6 +130,7 @@ def collect(cells: Iterable[str], name: str) -> Collected:
         before = [s for s in bound[used] if by is None or _order(s) < _order(by)]
         statement = (before or bound[used])[-1]
         same = [s for s in bound[used] if _is_dotted(s.node)]  # import a.b, import a.c
+        same += registered.get(used, ())
         for needed in {id(s): s for s in [*same, statement]}.values():
             if not needed.kept:
                 missing.add(used)
@@ -133,8 +138,9 @@ def collect(cells: Iterable[str], name: str) -> Collected:
                 found[id(needed)] = needed
                 is_import = isinstance(needed.node, ast.Import | ast.ImportFrom)
                 missing |= set() if is_import else {used} & changed
-                at_once, later = _uses(needed.node, bound)
+                at_once, later, hints = _uses(needed.node, bound)
                 waiting += [(n, needed) for n in at_once] + [(n, None) for n in later]
+                waiting += [(n, None) for n in hints if _is_there(bound.get(n))]
     parts = sorted(found.values(), key=_order)
     return Collected(
         "\n".join(line for part in parts for line in part.lines) + "\n",
@@ -163,6 +169,31 @@ def texts(cells: Iterable[str]) -> dict[str, str]:
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 found |= dict.fromkeys(statement.binds, value.value)
     return found
+
+
+def _is_redefinition(statement: _Statement) -> bool:
+    """A def, or ``f = g``; what a try-out binds, such as ``f = f(3)``, is none."""
+    value = getattr(statement.node, "value", None)
+    is_alias = isinstance(value, ast.Name | ast.Attribute | ast.Lambda)
+    return isinstance(statement.node, _DEFINITIONS) or (statement.kept and is_alias)
+
+
+def _registers(node: ast.stmt) -> Iterator[str]:
+    """The f of ``@f.register`` and ``@f.register(int)``."""
+    for part in node.decorator_list if isinstance(node, _DEFINITIONS) else ():
+        called = part.func if isinstance(part, ast.Call) else part
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+            yield from {called.value.id} if called.attr == "register" else ()
+
+
+def _is_there(statements: list[_Statement] | None) -> bool:
+    """Whether a name comes from a package that is there wherever this runs."""
+    node = statements[-1].node if statements else None
+    if isinstance(node, ast.Import):
+        return node.names[0].name.partition(".")[0] in _THERE
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").partition(".")[0] in _THERE
+    return False
 
 
 def _order(statement: _Statement) -> tuple[bool, int, int]:
@@ -210,6 +241,12 @@ def _parsed(number: int, cell: str) -> Iterator[_Statement]:
         alone = end < start and not (following and _start(following) <= last)
         own = lines[start - 1 : last] if alone else ast.unparse(node).split("\n")
         end = last
+        if isinstance(node, ast.Import) and len(node.names) > 1:  # each on its own
+            for alias in node.names:
+                one = ast.copy_location(ast.Import([alias]), node)
+                names, line = frozenset(_binds(one)), ast.unparse(one)
+                yield _Statement(number, one, (line,), True, names, frozenset())
+            continue
         binds, changes = frozenset(_binds(node)), frozenset(_changes(node))
         yield _Statement(number, node, tuple(own), _is_kept(node), binds, changes)
 
@@ -256,13 +293,16 @@ def _binds(statement: ast.AST) -> Iterator[str]:
 
 def _changes(node: ast.stmt) -> Iterator[str]:
     """Names of what a statement changes: ``x[0] = 1``, ``x.a = 1``, ``x.append(1)``."""
+    if isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
+        return
     targets: list[ast.expr] = []
-    if isinstance(node, ast.Assign | ast.Delete):
-        targets = node.targets
-    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
-        targets = [node.target]
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        targets = [node.value.func]
+    for part in ast.walk(node):
+        context = getattr(part, "ctx", None)
+        if isinstance(part, ast.Attribute | ast.Subscript):
+            targets += [part] if isinstance(context, ast.Store | ast.Del) else []
+        elif isinstance(part, ast.Expr):
+            value = getattr(part.value, "elt", part.value)  # [x.append(i) for i in y]
+            targets += [value.func] if isinstance(value, ast.Call) else []
     for target in targets:
         root = target
         while isinstance(root, ast.Attribute | ast.Subscript):
@@ -271,16 +311,23 @@ def _changes(node: ast.stmt) -> Iterator[str]:
             yield root.id
 
 
-def _uses(node: ast.stmt, bound: Collection[str]) -> tuple[set[str], set[str]]:
-    """Names that a statement takes from the top of the notebook."""
+def _uses(
+    node: ast.stmt, bound: Collection[str]
+) -> tuple[set[str], set[str], set[str]]:
+    """Names that a statement takes from the top: at once, later, for annotations."""
     tree = ast.parse(ast.unparse(node))
-    for part in ast.walk(tree):
+    hints: list[ast.expr | None] = []
+    for part in list(ast.walk(tree)):
         if isinstance(part, ast.arg):
+            hints.append(part.annotation)
             part.annotation = None
         elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            hints.append(part.returns)
             part.returns = None
         elif isinstance(part, ast.AnnAssign):
+            hints.append(part.annotation)
             part.annotation = ast.Constant(None)
+    named = {n.id for h in hints if h for n in ast.walk(h) if isinstance(n, ast.Name)}
     top = symtable.symtable(ast.unparse(tree), "<cell>", "exec")
     at_once = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
     later: set[str] = set()
@@ -291,7 +338,7 @@ def _uses(node: ast.stmt, bound: Collection[str]) -> tuple[set[str], set[str]]:
         tables += [(child, deferred) for child in table.get_children()]
         names = {s.get_name() for s in table.get_symbols() if _is_taken(s, bound)}
         (later if deferred else at_once).update(names)
-    return at_once - {"__class__"}, later - {"__class__"}
+    return at_once - {"__class__"}, later - {"__class__"}, named
 
 
 def _is_taken(symbol: symtable.Symbol, bound: Collection[str]) -> bool:

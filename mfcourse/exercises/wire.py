@@ -40,13 +40,14 @@ def encode(value: Any, depth: int = 0) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
-        return value.item()
+        plain = value.item()  # of a longdouble, a longdouble
+        return plain if type(plain) in (bool, int, float) else float(plain)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         if value.nbytes > LARGEST:
             raise OverflowError(f"an array of {value.nbytes:,} bytes is too large")
-        plain = np.ascontiguousarray(value.view(np.ndarray))
-        text = base64.b64encode(plain.tobytes()).decode("ascii")
-        return {"dtype": plain.dtype.str, "shape": list(value.shape), "bytes": text}
+        whole = np.ascontiguousarray(value.view(np.ndarray))
+        text = base64.b64encode(whole.tobytes()).decode("ascii")
+        return {"dtype": whole.dtype.str, "shape": list(value.shape), "bytes": text}
     if isinstance(value, list | tuple) and depth < DEEPEST:
         parts = [encode(part, depth + 1) for part in value]
         return {"tuple": parts} if isinstance(value, tuple) else parts

@@ -110,7 +110,10 @@ class Grader:
                 f"{self.key.name} has no task {', '.join(sorted(unknown))}. There are: "
                 f"{', '.join(self.key.tasks)}"
             )
+        if out.resolve().is_relative_to(submissions.resolve()):
+            raise GradingError(f"{out} lies within {submissions}. Choose another --out")
         taken, flags = intake.read(submissions)
+        jobs = max(1, min(jobs, len(taken)))
         out.mkdir(parents=True, exist_ok=True)
         header = {"assignment": self.key.name, "key": self.key.digest}
         ledger = Ledger(out / FILE, {**header, "sandbox": self.sandbox.kind})
@@ -142,7 +145,8 @@ class Grader:
         now = {(one.student, one.sha256) for one in taken}
         done: dict[str, dict[str, Result]] = {one.student: {} for one in taken}
         for r in before:
-            is_known = r.task in self.key.tasks and r.status != "grader_error"
+            task = self.key.tasks.get(r.task)
+            is_known = task and task.points == r.of and r.status != "grader_error"
             if (r.student, r.sha256) in now and is_known:
                 done[r.student][r.task] = r
         known = {(r.student, t): r for of in done.values() for t, r in of.items()}
@@ -194,14 +198,22 @@ class Grader:
     def _one(
         self, submission: Submission, done: dict[str, Result], collector: Collector
     ) -> tuple[Notebook, Iterator[Result]]:
-        try:
-            content, unreadable = submission.content(), submission.unreadable
-        except (GradingError, OSError) as error:
-            content, unreadable = b"", str(error)
-        notebook = Notebook(unreadable)
-        if not unreadable:
+        notebook = Notebook(submission.unreadable)
+        if not submission.unreadable:
+            try:
+                content = submission.content()
+            except (GradingError, OSError) as error:  # the disk's doing, not theirs
+                return notebook, self._failed(submission, done, str(error))
             notebook = collector.read(content, self.key.tasks, self.key.written)
         return notebook, self._tasks(submission, notebook, done)
+
+    def _failed(
+        self, submission: Submission, done: dict[str, Result], why: str
+    ) -> Iterator[Result]:
+        who = submission.student, submission.file, submission.sha256
+        for name, task in self.key.tasks.items():
+            if name not in done:
+                yield Result(*who, name, "grader_error", None, task.points, why)
 
     def _tasks(
         self, submission: Submission, notebook: Notebook, done: dict[str, Result]

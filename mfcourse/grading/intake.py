@@ -139,7 +139,7 @@ def _from_folder(path: Path) -> Iterator[Submission]:
         return
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(f for f in folders if f[0] not in "._" and f != "__MACOSX")
-        named = [f for f in folders if _is_named(f)]
+        named = [f for f in folders if f.lower().endswith(".ipynb")]
         for file in sorted([*named, *files]):
             if _is_named(file):
                 place = os.path.join(folder, file)

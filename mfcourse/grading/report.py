@@ -16,7 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from statistics import mean, median
@@ -106,6 +106,10 @@ def write(out: Path, report: Report) -> None:
         ``written.csv`` cannot be read; it says where. Nothing was written then.
     """
     sheet, delimiter = _sheet(out / "written.csv", report.key)
+    here = {result.student for result in report.results}
+    for (name, question), mark in sheet.items():
+        answer = report.written.get(name, {}).get(question, "")
+        sheet[name, question] = mark.of(answer) if name in here else mark
     students = _students(report, sheet)
     if report.key.written:
         rows = _written(report, students, sheet, delimiter)
@@ -154,6 +158,14 @@ class _Mark:
     points: float | None = None
     comment: str = ""
     answer: str = ""
+
+    def of(self, answer: str) -> _Mark:
+        """The mark of an answer: none where it is not the one that was marked."""
+        same = re.sub(r"\W", "", answer)[:500] == re.sub(r"\W", "", self.answer)[:500]
+        if same or self.points is None:
+            return self
+        was = f"({_number(self.points)} before the answer changed)"
+        return replace(self, points=None, comment=f"{was} {self.comment}".rstrip())
 
 
 Sheet = dict[tuple[str, str], _Mark]  # student and question → their row

@@ -124,6 +124,11 @@ class Ledger:
         _lock(self._file, self.path)
         whole = _drop_torn_line(self.path)
         header, found = _read(whole, self.path)
+        if header and header.get("assignment") != self.header["assignment"]:
+            raise GradingError(
+                f"{self.path} is of {header.get('assignment')}, not of "
+                f"{self.header['assignment']}. Choose another --out"
+            )
         if header and header.get("sandbox") != self.header["sandbox"]:
             raise GradingError(
                 f"{self.path} was graded with another sandbox ({header['sandbox']}, "
@@ -193,7 +198,8 @@ def _read(content: bytes, path: Path) -> tuple[dict[str, Any], list[Result]]:
                 continue
             told["groups"] = tuple(Group(**group) for group in told["groups"])
             result = Result(**told)
-            if not _holds(result):
+            parts: list[Result | Group] = [result, *result.groups]
+            if not all(map(_holds, parts)):
                 raise TypeError
         except (KeyError, TypeError):
             raise _no_result(path, number) from None
@@ -204,6 +210,13 @@ def _read(content: bytes, path: Path) -> tuple[dict[str, Any], list[Result]]:
 def _holds(result: Result | Group) -> bool:
     """Whether a line has what we would have written."""
     points, of = result.points, result.of
+    if isinstance(result, Result):
+        texts = result.student, result.file, result.sha256, result.task, result.reason
+        seconds = result.seconds
+        if not all(isinstance(text, str) for text in texts):
+            return False
+        if not isinstance(seconds, int | float) or not 0 <= seconds < 1e6:
+            return False
     if result.status not in STATUSES:
         return False
     return points is None or (type(points) is type(of) is int and 0 <= points <= of)

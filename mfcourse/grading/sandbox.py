@@ -41,6 +41,7 @@ LIMITS = {
     "RLIMIT_NPROC": 1,  # no second one
     "RLIMIT_FSIZE": 0,
     "RLIMIT_NOFILE": 32,
+    "RLIMIT_SIGPENDING": 64,  # timers are the kernel's memory
     "RLIMIT_CORE": 1,  # 0 would still feed a program that collects cores
 }
 NOBODY = 65_534
@@ -75,6 +76,8 @@ _DENIED = {
     ),
 }  # fmt: skip
 _STANDARD = ("stdlib", "platstdlib")
+_FCNTL = {"x86_64": 72, "aarch64": 25}
+_LOCKS = (6, 7, 37, 38)  # its commands that lock: the kernel's memory, too
 _DENIED_EVERYWHERE = (
     425, 426, 427, 428, 429, 430, 432, 434, 435, 438, 442, 444, 445, 446, 447,
 )  # fmt: skip
@@ -420,8 +423,11 @@ def _filter() -> bytes:
         (equal, 1, 0, architecture),
         (answer, 0, 0, 0x80000000),  # kill
         (load, 0, 0, 0),
-        (at_least, len(numbers) + 1, 0, 0x40000000),  # the x32 twins of all calls
-        *((equal, len(numbers) - n, 0, number) for n, number in enumerate(numbers)),
+        (at_least, len(numbers) + 7, 0, 0x40000000),  # the x32 twins of all calls
+        *((equal, len(numbers) + 6 - n, 0, k) for n, k in enumerate(numbers)),
+        (equal, 0, 5, _FCNTL[platform.machine()]),
+        (load, 0, 0, 24),  # its command
+        *((equal, 4 - n, 0, command) for n, command in enumerate(_LOCKS)),
         (answer, 0, 0, 0x7FFF0000),  # go on
         (answer, 0, 0, 0x00050001),  # EPERM
     ]
