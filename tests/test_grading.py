@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import nbformat
 import pytest
@@ -466,7 +467,11 @@ def cut_off(command, path, wanted):
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(home):
     hand_in(home, "anna", "def scaled(x, a):\n    while True: pass")
     hand_in(home, "ben")
-    process = subprocess.Popen(command(home, "out"), stderr=subprocess.PIPE)
+    # A shell in the background has its children ignore Ctrl-C.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command(home, "out"), stderr=subprocess.PIPE, preexec_fn=heed
+    )
     path = home / "out" / results.FILE
     while not (path.exists() and path.read_bytes().count(b"\n") > 2):
         assert process.poll() is None

@@ -428,7 +428,7 @@ SOURCES = {
         ["def scaled(x, a):\n    while len(x) > 5:\n        pass\n    return a * x"],
     ),
     "no definition": ("not_found", ["scaled(1, 2)"]),
-    "deleted": ("not_found", ["def scaled(x, a):\n    return a * x", "del scaled"]),
+    "deleted": ("wrong", ["def scaled(x, a):\n    return 0", "del scaled"]),
     "comment": ("not_found", ["# def scaled(x, a): return a * x"]),
     "overwritten": (
         "wrong",
