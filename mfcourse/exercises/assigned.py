@@ -59,8 +59,13 @@ class Assigned(Exercise):
         """
         return [tuple(wire.decode(case)) for case in self.stored["cases"]]
 
-    def expected(self) -> list[Outcome]:
+    def expected(self, drawn: list[Arguments]) -> list[Outcome]:
         """The right answers.
+
+        Parameters
+        ----------
+        drawn : list of tuple
+            The public cases; there are no others.
 
         Returns
         -------
@@ -68,12 +73,14 @@ class Assigned(Exercise):
         """
         return list(map(_outcome, self.stored["expected"]))
 
-    def mistaken(self, message: str) -> list[Outcome]:
+    def mistaken(self, message: str, drawn: list[Arguments]) -> list[Outcome]:
         """What a typical mistake answers.
 
         Parameters
         ----------
         message : str
+        drawn : list of tuple
+            The public cases; there are no others.
 
         Returns
         -------
@@ -173,14 +180,15 @@ def store(exercise: Exercise) -> dict[str, Any]:
     dict
         JSON values.
     """
+    drawn = exercise.draw()
     return {
         "statement": exercise.statement,
         "starter": exercise.starter,
         "in_place": list(exercise.in_place),
-        "cases": [wire.encode(list(case)) for case in exercise.draw()],
-        "expected": [_stored(outcome) for outcome in exercise.expected()],
+        "cases": [wire.encode(list(case)) for case in drawn],
+        "expected": [_stored(outcome) for outcome in exercise.expected(drawn)],
         "mistakes": {
-            message: [_stored(outcome) for outcome in exercise.mistaken(message)]
+            message: [_stored(outcome) for outcome in exercise.mistaken(message, drawn)]
             for message in exercise.mistakes
         },
     }

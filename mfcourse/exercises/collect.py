@@ -4,7 +4,7 @@ A grader runs no notebook. It takes the last definition of the function, and eve
 function, class, import and plain value (``N = 10``) at the top of a cell that it needs,
 and what those need in turn. A name that the notebook *computed*, or changed later, is
 not among them: code that leans on one works here and nowhere else, so it is named. What
-annotations name is not needed: where a function is marked, they are never evaluated.
+annotations name is never missed: where a function is marked, they are not evaluated.
 """
 
 from __future__ import annotations

@@ -235,14 +235,14 @@ class Exercise:
             return Verdict(False, "Not yet.", (f"It is called as {wanted}: {error}.",))
         except ValueError:  # a builtin that shows no signature
             pass
-        expected = self.expected()
+        expected = self.expected(drawn)
         got = [self.run(function, arguments) for arguments in drawn]
         wrong = [n for n in range(len(drawn)) if not expected[n].same(got[n])]
         if not wrong:
             return Verdict(True, f"Right, in all {len(drawn)} cases.")
         n = min(wrong, key=lambda n: _size(drawn[n]))
         self._failing = drawn[n]
-        mistake = self._mistake(got, wrong, n)
+        mistake = self._mistake(drawn, got, wrong, n)
         reason = _reason(expected[n], got[n], function, self.in_place)
         both = (mistake, "" if mistake and got[n].changed else reason)
         says = tuple(filter(None, both))
@@ -264,22 +264,29 @@ class Exercise:
         seed = zlib.crc32(self.name.encode()) if seed is None else seed
         return list(self.cases(np.random.default_rng(seed)))
 
-    def expected(self) -> list[Outcome]:
-        """What the solution gives in the cases of ``draw()``.
+    def expected(self, drawn: list[Arguments]) -> list[Outcome]:
+        """What the solution gives.
+
+        Parameters
+        ----------
+        drawn : list of tuple
+            From ``draw()``.
 
         Returns
         -------
         list of Outcome
         """
-        return [self.run(self.function, arguments) for arguments in self.draw()]
+        return [self.run(self.function, arguments) for arguments in drawn]
 
-    def mistaken(self, message: str) -> list[Outcome]:
-        """What a typical mistake gives in the cases of ``draw()``.
+    def mistaken(self, message: str, drawn: list[Arguments]) -> list[Outcome]:
+        """What a typical mistake gives.
 
         Parameters
         ----------
         message : str
             The sentence that stands for the mistake.
+        drawn : list of tuple
+            From ``draw()``.
 
         Returns
         -------
@@ -287,7 +294,7 @@ class Exercise:
         """
         function = self.broken(message)
         with np.errstate(all="ignore"):
-            return [self.run(function, arguments) for arguments in self.draw()]
+            return [self.run(function, arguments) for arguments in drawn]
 
     def run(self, function: Callable[..., Any], arguments: Arguments) -> Outcome:
         """Call a function on a copy of the arguments.
@@ -334,17 +341,17 @@ class Exercise:
         ValueError
             A text to change is not in the solution exactly once.
         """
-        source = self.source
-        edits = iter(self.mistakes[message])
-        for old, new in zip(edits, edits, strict=True):
-            if source.count(old) != 1:
-                raise ValueError(f"{self.name}: {old!r} is not there exactly once")
-            source = source.replace(old, new)
+        return self._built(edited(self.source, self.mistakes[message], self.name))
+
+    def _built(self, source: str) -> Callable[..., Any]:
+        """The function that another text of the solution defines."""
         space = dict(self.function.__globals__)
         exec(compile(source, f"<{self.name}>", "exec"), space)
         return space[self.name]
 
-    def _mistake(self, got: list[Outcome], wrong: list[int], shown: int) -> str:
+    def _mistake(
+        self, drawn: list[Arguments], got: list[Outcome], wrong: list[int], shown: int
+    ) -> str:
         """The sentence of the mistake that answers just as the attempt does.
 
         Where none does so in every case, there may be a second slip: then one that
@@ -352,7 +359,7 @@ class Exercise:
         """
         likely, most = "", max(3, 2 / 3 * len(wrong))
         for message in self.mistakes:
-            made = self.mistaken(message)
+            made = self.mistaken(message, drawn)
             alike = [a.same(b) for a, b in zip(made, got, strict=True)]
             if all(alike):
                 return message
@@ -408,14 +415,57 @@ def exercise(
     """
 
     def made(function: Callable[..., Any]) -> Exercise:
-        text = inspect.getsource(function)
-        source = text[text.index(f"def {function.__name__}(") :].rstrip()
         return Exercise(
-            function, source, lesson, number, statement, hints, cases, mistakes,
-            in_place,
+            function, text_of(function), lesson, number, statement, hints, cases,
+            mistakes, in_place,
         )  # fmt: skip
 
     return made
+
+
+def text_of(function: Callable[..., Any]) -> str:
+    """The text of a function, without what stands above its ``def``.
+
+    Parameters
+    ----------
+    function : callable
+
+    Returns
+    -------
+    str
+    """
+    text = inspect.getsource(function)
+    return text[text.index(f"def {function.__name__}(") :].rstrip()
+
+
+def edited(source: str, edits: Iterable[str], where: str) -> str:
+    """A solution with something changed in its text.
+
+    Parameters
+    ----------
+    source : str
+    edits : iterable of str
+        Texts and what stands there instead, in turn.
+    where : str
+        Named in the error.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        A text to change is not in the solution exactly once.
+    """
+    pairs = iter(edits)
+    for old, new in zip(pairs, pairs, strict=True):
+        if source.count(old) != 1:
+            raise ValueError(
+                f"{where}: {old!r} is not in the solution, or not there exactly once"
+            )
+        source = source.replace(old, new)
+    return source
 
 
 def is_untouched(function: Callable[..., Any]) -> bool:

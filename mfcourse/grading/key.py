@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from mfcourse.exercises import bank
-from mfcourse.exercises.exercise import Arguments, Exercise
+from mfcourse.exercises.exercise import Arguments, Exercise, edited, text_of
 
 Cases = Callable[[np.random.Generator], Iterable[dict[str, Any]]]
 Groups = dict[str, tuple[int, Cases]]
@@ -125,12 +125,10 @@ class Task(Exercise):
         source, statement = self.source, self.statement
         for name, choice in chosen.items():
             says, *edits = self.variants[name][choice]
-            source = _edited(source, edits, f"{self.name}, {name}: {choice}")
+            source = edited(source, edits, f"{self.name}, {name}: {choice}")
             statement = statement.replace(f"[[{name}]]", says)
-        space = dict(self.function.__globals__)
-        exec(compile(source, f"<{self.name}>", "exec"), space)
         settled = replace(
-            self, function=space[self.name], source=source, statement=statement,
+            self, function=self._built(source), source=source, statement=statement,
             variants={},
         )  # fmt: skip
         settled.mistakes = {
@@ -236,11 +234,9 @@ def task(
     """
 
     def made(function: Callable[..., Any]) -> Task:
-        text = inspect.getsource(function)
-        source = text[text.index(f"def {function.__name__}(") :].rstrip()
         return Task(
-            function, source, "", 0, statement, NO_HINTS, lambda rng: (), mistakes,
-            in_place, groups=groups, variants=variants or {},
+            function, text_of(function), "", 0, statement, NO_HINTS, lambda rng: (),
+            mistakes, in_place, groups=groups, variants=variants or {},
         )  # fmt: skip
 
     return made
@@ -353,18 +349,9 @@ def _in_order(case: Any, order: list[str]) -> Arguments:
     return tuple(case[name] for name in order) if isinstance(case, dict) else case
 
 
-def _edited(source: str, edits: Iterable[str], where: str) -> str:
-    pairs = iter(edits)
-    for old, new in zip(pairs, pairs, strict=True):
-        if source.count(old) != 1:
-            raise ValueError(f"{where}: {old!r} is not in the solution exactly once")
-        source = source.replace(old, new)
-    return source
-
-
 def _fits(source: str, edits: tuple[str, ...]) -> bool:
     try:
-        _edited(source, edits, "")
+        edited(source, edits, "")
     except ValueError:
         return False
     return True

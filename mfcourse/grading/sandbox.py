@@ -23,6 +23,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -379,6 +380,14 @@ def _bubblewrap(python: str, seccomp: int) -> list[str]:
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         command += ["--unshare-user"]
+    command += _mounts(python)
+    return [*command, *(["--seccomp", str(seccomp)] if _filter() else []), "--"]
+
+
+@cache
+def _mounts(python: str) -> list[str]:
+    """What is there; looked for once, as every task has a sandbox of its own."""
+    command: list[str] = []
     base = {"platbase": sys.base_exec_prefix}
     standard = [sysconfig.get_path(name, vars=base) for name in _STANDARD]
     shared = Path("/usr/lib", str(sysconfig.get_config_var("MULTIARCH")))
@@ -408,7 +417,7 @@ def _bubblewrap(python: str, seccomp: int) -> list[str]:
     command += ["--ro-bind", str(wire.__file__), "/sandbox/wire.py"]
     command += ["--dev-bind", "/dev/null", "/dev/null", "--remount-ro", "/"]
     command += ["--chdir", "/"]
-    return [*command, *(["--seccomp", str(seccomp)] if _filter() else []), "--"]
+    return command
 
 
 def _filter() -> bytes:
