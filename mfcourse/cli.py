@@ -6,11 +6,13 @@ import argparse
 import io
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mfcourse import doctor
 
@@ -89,8 +91,62 @@ def _parser() -> argparse.ArgumentParser:
     )
     fetch.add_argument("name", metavar="NAME", help="one that `mfcourse data` lists")
     _progress_commands(commands)
+    _experiment_commands(commands)
     _grading_commands(commands)
     return parser
+
+
+def _experiment_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "run an experiment; what is done already is not done again",
+        "mfcourse run --list                       which there are\n"
+        "mfcourse run accuracy_ladder --quick      a small part of it, in seconds\n"
+        "mfcourse run accuracy_ladder              all of it, on the embedded ratings\n"
+        "mfcourse run accuracy_ladder --dataset ml-1m\n"
+        "mfcourse run accuracy_ladder --dataset mine.csv --columns user=who,item=what\n"
+        "mfcourse run accuracy_ladder --models default --models 'tuned S*'\n"
+        "mfcourse run accuracy_ladder --models SGD --set n_factors=16,32,64\n"
+        "mfcourse run accuracy_ladder --show > mine.toml   to edit, then:\n"
+        "mfcourse run mine.toml\n"
+        "Ctrl-C stops it; the same command goes on.",
+    )
+    run.add_argument("name", metavar="NAME", nargs="?", help="or a .toml file")
+    run.add_argument("--list", action="store_true", help="list the experiments")
+    run.add_argument("--show", action="store_true", help="print the declaration")
+    run.add_argument("--jobs", metavar="N", type=int, help="at once; else cores, to 4")
+    results = _command(
+        commands,
+        "results",
+        _results,
+        "show what an experiment brought",
+        "mfcourse results accuracy_ladder               tables with intervals\n"
+        "mfcourse results accuracy_ladder --recorded    of the run in the course\n"
+        "mfcourse results accuracy_ladder --csv all.csv    every trial, a row each\n"
+        "mfcourse results accuracy_ladder --models SGD --set n_factors=16,32,64\n"
+        "Words that chose or changed models for run do the same here.",
+    )
+    results.add_argument("name", metavar="NAME", help="or a .toml file")
+    results.add_argument("--csv", metavar="FILE", help="write every trial; - prints")
+    results.add_argument("--recorded", action="store_true", help="the course's own run")
+    data = "a name that `mfcourse data` lists, or a file of yours (CSV, Parquet)"
+    columns = "of your file: user=…,item=…,rating=…,timestamp=…,sep=…"
+    only = "these alone, such as 'tuned*'; default: those without a search"
+    settings = "in all models that have it; several values are a grid"
+    ledger = "file of results; else results/NAME.jsonl"
+    for parser in (run, results):
+        parser.add_argument("--dataset", metavar="NAME|PATH", help=data)
+        parser.add_argument("--columns", metavar="ROLE=COLUMN,…", help=columns)
+        parser.add_argument("--models", metavar="PATTERN", action="append", help=only)
+        parser.add_argument(
+            "--set", metavar="NAME=VALUE,…", action="append", default=[], help=settings
+        )
+        parser.add_argument("--quick", action="store_true", help="a small part of it")
+        parser.add_argument("--ledger", metavar="FILE", help=ledger)
 
 
 def _progress_commands(
@@ -284,6 +340,141 @@ def _fetch(args: argparse.Namespace) -> int:
     except datasets.DatasetError as error:
         return _fail(error)
     return 0
+
+
+def _ledger(args: argparse.Namespace) -> Path:
+    """Where results lie: as asked, else ``results/NAME.jsonl``, or ``NAME-quick``."""
+    quick = "-quick" if args.quick else ""
+    return Path(args.ledger or f"results/{Path(args.name).stem}{quick}.jsonl")
+
+
+def _pairs(text: str, option: str) -> dict[str, list[str]]:
+    """``a=1,2`` → a: 1, 2; ``a=x,b=y`` → a: x, b: y."""
+    pairs: dict[str, list[str]] = {}
+    name = ""
+    for part in text.split(","):
+        head, equals, tail = part.partition("=")
+        name = head.strip() if equals else name
+        if not name:
+            raise ValueError(f"{option} expects NAME=VALUE, got {text!r}")
+        pairs.setdefault(name, []).append((tail if equals else part).strip())
+    return pairs
+
+
+def _value(text: str) -> Any:
+    """A word of the shell as TOML has it: 16, 0.5, true, else text."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _experiment(args: argparse.Namespace) -> Any:
+    """What `run` runs and `results` shows, from the same words."""
+    from mfcourse import experiments
+
+    experiment = experiments.read(args.name)
+    if args.columns and not args.dataset:
+        raise ValueError("--columns are those of a file: add --dataset FILE")
+    if args.dataset:
+        columns = _pairs(args.columns, "--columns") if args.columns else {}
+        named = {role: values[-1] for role, values in columns.items()}
+        experiment = experiment.on(args.dataset, named)
+    if args.models:
+        experiment = experiment.only(args.models)
+    if args.quick:
+        experiment = experiment.quickly()
+    for text in args.set:
+        values = _pairs(text.replace("[", "").replace("]", ""), "--set")
+        experiment = experiment.with_settings(
+            {name: [_value(word) for word in words] for name, words in values.items()}
+        )
+    return experiment
+
+
+def _run(args: argparse.Namespace) -> int:
+    from mfcourse import experiments
+    from mfcourse.experiments import declare
+
+    try:
+        if args.list:
+            told = [experiments.read(name) for name in experiments.names()]
+            _print_table([("NAME", "TITLE"), *((one.name, one.title) for one in told)])
+            return 0
+        if not args.name:
+            return _fail("run which? mfcourse run --list shows them")
+        if args.show:
+            print(declare.source(args.name).read_text(encoding="utf-8"), end="")
+            return 0
+        experiment, ledger = _experiment(args), _ledger(args)
+        jobs = args.jobs if args.jobs is not None else min(os.cpu_count() or 1, 4)
+        book = experiments.run(experiment, ledger, jobs=jobs, progress=True)
+    except (*experiments.ERRORS, ValueError) as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        print("\nWhat is done is kept; the same command goes on", file=sys.stderr)
+        raise
+    rows = experiments.rows(book)
+    print(f"\n{len(rows)} trials in {ledger}\n")
+    _print_results(experiment, rows)
+    if others := experiments.foreign(rows):
+        print(
+            f"\n{others} trials were made by other versions or other code than is here "
+            "now. A new --ledger runs all afresh"
+        )
+    return 0
+
+
+def _results(args: argparse.Namespace) -> int:
+    from mfcourse import experiments
+
+    try:
+        name = experiments.read(args.name).name
+        ledger = experiments.recorded(name) if args.recorded else _ledger(args)
+        if not ledger.exists():
+            command = f"mfcourse run {args.name}" + " --quick" * args.quick
+            also = ""
+            if experiments.recorded(name).exists():
+                also = "; --recorded shows the run that comes with the course"
+            return _fail(f"there is no ledger {ledger} yet. {command} makes it{also}")
+        rows = experiments.rows(ledger)
+        if args.dataset:
+            known = sorted({row["dataset"] for row in rows})
+            wanted = (args.dataset, Path(args.dataset).name)
+            rows = [row for row in rows if row["dataset"] in wanted]
+            if not rows:
+                return _fail(f"{ledger} has only {', '.join(known)}")
+            args.dataset = args.columns = None  # the rows say which it was
+        experiment = _experiment(args)
+    except (*experiments.ERRORS, ValueError, EOFError) as error:
+        return _fail(error)
+    if not args.csv:
+        _print_results(experiment, rows)
+        return 0
+    frame = experiments.frame(rows)
+    frame.to_csv(sys.stdout if args.csv == "-" else args.csv, index=False)
+    if args.csv != "-":
+        print(f"{len(frame)} rows in {args.csv}")
+    return 0
+
+
+def _print_results(experiment: Any, rows: list[dict[str, Any]]) -> None:
+    from mfcourse import experiments
+
+    width = shutil.get_terminal_size((200, 24)).columns
+    tables = experiments.tables(experiment, rows)
+    if not tables:
+        print("No model has met its test yet, as declared. Was it run with --set?\n")
+    for (dataset, split), table in tables.items():
+        print(f"{dataset}, {split}")
+        failed = table.filter(["failed"]).dropna().to_dict().get("failed", {})
+        table = table.drop(columns="failed", errors="ignore")
+        print(table.round(4).to_string(na_rep="", line_width=width), end="\n\n")
+        for name, reason in failed.items():
+            print(f"{name} failed: {reason}\n")
+    print(f"{experiments.provenance(rows)}.\n{experiments.READING}")
 
 
 def _progress(args: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ Metrics for Item Recommendation", KDD 2020 (why all items are ranked).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -130,10 +130,10 @@ def ranking(
         The model cannot fold in.
     """
     table, counts = _lists(
-        model, test, n, relevant_at, fold_in, denominator, exclude_seen
+        model, test, [n], relevant_at, fold_in, denominator, exclude_seen
     )
-    parts = [_parts(table, name) for name in RANKED]
     names = [f"{name}@{n}" for name in RANKED]
+    parts = [_parts(table, name) for name in names]
     out = _intervals(names, parts, _draws(parts, n_boot, seed))
     ranked = "all unseen" if exclude_seen else "all items"
     findable = "all relevant" if denominator == "all" else f"min({n}, relevant)"
@@ -188,20 +188,54 @@ def compare(
         different users.
     """
     reference = _reference(models, reference)
-    tables = [
-        _per_user(model, test, metric, clip, relevant_at, fold_in)
-        for model in models.values()
-    ]
-    for name, (table, _) in zip(models, tables, strict=True):
-        if not table.index.equals(tables[0][0].index):
+    tables = {
+        name: per_user(
+            model, test, metric, clip=clip, relevant_at=relevant_at, fold_in=fold_in
+        )
+        for name, model in models.items()
+    }
+    return compare_users(tables, metric, reference=reference, n_boot=n_boot, seed=seed)
+
+
+def compare_users(
+    tables: Mapping[str, pd.DataFrame],
+    metric: str,
+    *,
+    reference: str | None = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Models compared from what `per_user` said of each.
+
+    Parameters
+    ----------
+    tables : mapping of name to DataFrame
+        From `per_user`; those of several folds may be added up, user by user.
+    metric, reference, n_boot, seed
+        As for `compare`.
+
+    Returns
+    -------
+    DataFrame
+        As from `compare`.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two models, an unknown reference, or tables of different users.
+    """
+    reference, first = _reference(tables, reference), next(iter(tables))
+    for name, table in tables.items():
+        if not table.index.equals(tables[first].index):
             raise ValueError(
-                f"{name!r} and {next(iter(models))!r} know different users of the test "
-                "frame. Fit all models on the same training ratings"
+                f"{name!r} and {first!r} know different users of the test frame. Fit "
+                "all models on the same training ratings"
             )
-    parts = [_parts(*table) for table in tables]
+    n_boot = max(n_boot, 100 * len(tables))  # or Holm could find no difference
+    parts = [_parts(table, metric) for table in tables.values()]
     draws = _draws(parts, n_boot, seed)
-    out = _intervals(models, parts, draws)
-    base = list(models).index(reference)
+    out = _intervals(tables, parts, draws)
+    base = list(tables).index(reference)
     difference = draws - draws[:, [base]]
     out["difference"] = out["value"] - out["value"].iloc[base]
     out["diff_low"], out["diff_high"] = _middle(difference)
@@ -244,22 +278,49 @@ def cross_validate(
         ``value``, the mean over folds, and ``sd``; ``difference`` with the interval of
         the corrected t-test ``diff_low, diff_high``; ``p`` by Holm; ``verdict``.
     """
-    from scipy.stats import t
     from tqdm import tqdm
 
-    reference = _reference(models, reference)
+    _reference(models, reference)  # before hours of work
     folds = split.kfold(frame, n_folds, seed=seed)
-    scores = np.empty((n_folds, len(models)))
+    scores = pd.DataFrame(index=range(n_folds), columns=list(models), dtype=float)
     bar = tqdm(folds, total=n_folds, disable=not progress, desc="folds")
     for f, (train, test) in enumerate(bar):
-        for j, model in enumerate(models.values()):
+        for name, model in models.items():
             fitted = dataclasses.replace(model).fit(train)
-            part = _parts(*_per_user(fitted, test, metric, clip, relevant_at))
-            scores[f, j] = _value(*part)
-    out = pd.DataFrame({"value": scores.mean(axis=0)}, index=list(models))
-    out["sd"] = scores.std(axis=0, ddof=1)
-    base = list(models).index(reference)
-    difference = scores - scores[:, [base]]
+            table = per_user(fitted, test, metric, clip=clip, relevant_at=relevant_at)
+            scores.loc[f, name] = value(table, metric)
+    return compare_folds(scores, metric, reference=reference)
+
+
+def compare_folds(
+    scores: pd.DataFrame, metric: str, *, reference: str | None = None
+) -> pd.DataFrame:
+    """Models compared over folds, with the corrected t-test.
+
+    Parameters
+    ----------
+    scores : DataFrame with a row per fold, a column per model
+    metric, reference
+        As for `compare`.
+
+    Returns
+    -------
+    DataFrame
+        As from `cross_validate`.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two models, or an unknown reference.
+    """
+    from scipy.stats import t
+
+    names = [str(name) for name in scores]
+    base = names.index(_reference(names, reference))
+    n_folds, values = len(scores), scores.to_numpy()
+    out = pd.DataFrame({"value": values.mean(axis=0)}, index=names)
+    out["sd"] = values.std(axis=0, ddof=1)
+    difference = values - values[:, [base]]
     out["difference"] = difference.mean(axis=0)
     share = 1 / n_folds + 1 / (n_folds - 1)  # the second: n_test / n_train
     error = np.sqrt(share * difference.var(axis=0, ddof=1))
@@ -294,14 +355,18 @@ def _errors(
 def _lists(
     model: Any,
     test: pd.DataFrame,
-    n: int,
+    lengths: list[int],
     relevant_at: float,
     fold_in: pd.DataFrame | None,
     denominator: str = "all",
     exclude_seen: bool = True,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Every ranking metric of each user, and how many users there are."""
+    """Every ranking metric of each user at each length, and how many users there are.
+
+    The lists are made once, of the largest length.
+    """
     _check(test)
+    n = max(lengths)
     model.recommend([], n=n)  # NotFittedError here, before ``train_`` is asked for
     if n < 1:
         raise ValueError(f"n is the length of a list, at least 1; got {n}")
@@ -338,14 +403,16 @@ def _lists(
     hits = np.zeros((len(users), n), dtype=bool)
     hits[users.get_indexer(found["user"]), found["rank"] - 1] = True
     size = n_relevant.to_numpy()
-    values = {
-        "precision": metrics.precision(hits),
-        "recall": metrics.recall(hits, size, denominator),
-        "ndcg": metrics.ndcg(hits, size),
-        "map": metrics.average_precision(hits, size),
-        "mrr": metrics.reciprocal_rank(hits),
-        "n": np.ones(len(users)),
-    }
+    values = {"n": np.ones(len(users))}
+    for n in lengths:
+        top = hits[:, :n]
+        values |= {
+            f"precision@{n}": metrics.precision(top),
+            f"recall@{n}": metrics.recall(top, size, denominator),
+            f"ndcg@{n}": metrics.ndcg(top, size),
+            f"map@{n}": metrics.average_precision(top, size),
+            f"mrr@{n}": metrics.reciprocal_rank(top),
+        }
     return pd.DataFrame(values, index=users), counts
 
 
@@ -361,22 +428,62 @@ def _of_strangers(fold_in: pd.DataFrame, model: Any) -> pd.DataFrame:
     return fold_in[fold_in["item"].isin(model.train_.items.ids)]
 
 
-def _per_user(
+def per_user(
     model: Any,
     test: pd.DataFrame,
-    metric: str,
-    clip: tuple[float, float] | None,
-    relevant_at: float,
+    *names: str,
+    clip: tuple[float, float] | None = None,
+    relevant_at: float = 4.0,
     fold_in: pd.DataFrame | None = None,
-) -> tuple[pd.DataFrame, str]:
-    name, _, n = metric.partition("@")
+) -> pd.DataFrame:
+    """What metrics are made of, user by user.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    test : DataFrame with columns ``user, item, rating``
+    *names : str
+        Metrics as for `compare`, all of ratings or all of lists.
+    clip, relevant_at, fold_in
+        As for `ratings` and `ranking`.
+
+    Returns
+    -------
+    DataFrame with a row per user, and a column per metric, and ``n``
+        A metric is the sum of its column over the sum of ``n``; for RMSE, its root.
+
+    Raises
+    ------
+    ValueError
+        An unknown metric, or both kinds.
+    """
     errors = ERRORS if fold_in is None else ()  # strangers are given lists, no ratings
-    if name in errors and not n:
-        return _errors(model, test, clip), name
-    if name not in RANKED or not n.isdigit():
-        known = [*errors, *(f"{m}@10" for m in RANKED)]
-        raise ValueError(f"metric must be like one of {known}; got {metric!r}")
-    return _lists(model, test, int(n), relevant_at, fold_in)[0], name
+    if names and set(names) <= set(errors):
+        return _errors(model, test, clip)
+    lengths = []
+    for one in names:
+        name, _, n = one.partition("@")
+        if name not in RANKED or not n.isdigit():
+            known = [*errors, *(f"{m}@10" for m in RANKED)]
+            raise ValueError(f"metric must be like one of {known}; got {one!r}")
+        lengths.append(int(n))
+    return _lists(model, test, lengths, relevant_at, fold_in)[0]
+
+
+def value(table: pd.DataFrame, metric: str) -> float:
+    """A metric, from `per_user`.
+
+    Parameters
+    ----------
+    table : DataFrame
+    metric : str
+
+    Returns
+    -------
+    float
+    """
+    return _value(*_parts(table, metric))
 
 
 Part = tuple[np.ndarray, np.ndarray, bool]
@@ -428,7 +535,7 @@ def _middle(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # ---- Verdicts ------------------------------------------------------------------------
 
 
-def _reference(models: Mapping[str, Any], reference: str | None) -> str:
+def _reference(models: Iterable[str], reference: str | None) -> str:
     names = list(models)
     if len(names) < 2 or (reference is not None and reference not in names):
         raise ValueError(

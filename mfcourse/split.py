@@ -252,7 +252,7 @@ def _check(ratings: pd.DataFrame, time: bool = False) -> None:
     if time and "timestamp" not in ratings.columns:
         raise ValueError(
             "this split needs a column 'timestamp', and these ratings have none. "
-            "Use split.random, or data with timestamps"
+            "Use split.random, or name that column where the file is read"
         )
     if time and ratings["timestamp"].isna().any():
         raise ValueError(
