@@ -14,7 +14,6 @@ A model with ``search = {}`` and nothing to search for has only its epochs chose
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -24,6 +23,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mfcourse.experiments import rules
+from mfcourse.experiments.rules import ERRORS, DeclarationError
+
 PROTOCOLS: dict[str, dict[str, Any]] = {  # with the defaults of split.py
     "kfold": {"n_folds": 5, "seed": 0},
     "random": {"test": 0.2, "by_user": False, "seed": 0},
@@ -31,26 +33,11 @@ PROTOCOLS: dict[str, dict[str, Any]] = {  # with the defaults of split.py
     "temporal": {"test": 0.2},
     "newcomers": {"users": 0.2, "test": 0.2, "seed": 0},
 }
-ERRORS = ("rmse", "mae")
-LISTS = ("precision", "recall", "ndcg", "map", "mrr")
 SEARCH = {"trials": 1, "rungs": 1, "keep": 3, "validation": 0.1, "seed": 0}
 
-_NUMBER = (int, float)
-_TOP = {"title": str, "notes": str, "metrics": list, "seeds": list, "reference": str,
-        "clip": (bool, list), "data": (dict, list), "split": (str, dict, list),
-        "search": dict, "quick": dict, "intervals": bool, "models": dict}  # fmt: skip
-_DATA = {"name": str, "path": str, "columns": dict, "at_least": _NUMBER, "binary": bool,
-         "min_user_ratings": int, "min_item_ratings": int,
-         "relevant_at": _NUMBER}  # fmt: skip
-_COLUMNS = dict.fromkeys(("user", "item", "rating", "timestamp", "sep"), str)
 _PREPARED = ("at_least", "binary", "min_user_ratings", "min_item_ratings",
              "relevant_at")  # fmt: skip
 _RANKERS = ("PopularityModel", "BPRModel", "EASEModel", "ImplicitALSModel")
-_QUICK = {"folds": int, "trials": int, "models": list, "settings": dict}
-
-
-class DeclarationError(Exception):
-    """Something in a declaration, with its place and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +143,7 @@ class Experiment:
         """
         from mfcourse import datasets
 
-        _check_keys(columns or {}, _COLUMNS, "--columns")
+        rules.check(columns or {}, rules.COLUMNS, "--columns")
         path = Path(dataset)
         name = path.name.removesuffix(".zip").removeprefix("hetrec2011-")
         if dataset in (*datasets.names(), *map(dataset_name, self.data)):
@@ -165,7 +152,7 @@ class Experiment:
             return self.of(dataset)
         if not path.exists():
             known = [*datasets.names(), "or a file of yours"]
-            raise DeclarationError(f"--dataset: {_no_such(dataset, known)}")
+            rules.find(dataset, known, "--dataset")
         if name in datasets.SOURCES:  # a download, put somewhere
             data = {**self.of(name).data[0], "path": dataset}
         elif path.is_dir():
@@ -216,8 +203,7 @@ class Experiment:
         """
         fields = set().union(*(hyper_parameters(one.model) for one in self.models))
         for name in settings:
-            if name not in fields - {"seed"}:
-                raise DeclarationError(f"{place}: {_no_such(name, fields - {'seed'})}")
+            rules.find(name, fields - {"seed"}, place)
         models = []
         for entry in self.models:
             has = hyper_parameters(entry.model)
@@ -287,8 +273,7 @@ class Experiment:
 
         for pattern in labels:
             if not any(fits(entry, pattern) for entry in self.models):
-                known = [entry.label for entry in self.models]
-                raise DeclarationError(f"--models: {_no_such(pattern, known)}")
+                rules.find(pattern, [e.label for e in self.models], "--models")
         models = tuple(e for e in self.models if any(fits(e, p) for p in labels))
         return replace(
             self, models=models, reference=_reference(self.reference, models)
@@ -376,27 +361,25 @@ def source(where: str | Path) -> Path:
     """
     if Path(where).suffix == ".toml":
         return Path(where)
-    if str(where) not in names():
-        raise DeclarationError(f"{_no_such(where, names())}; or give a .toml file")
+    rules.find(str(where), names(), "experiments, or a .toml file")
     return folder() / f"{where}.toml"
 
 
-# ---- Checks: each names the key, what came, and what there is ------------------------
+# ---- Checks: each error names the key, what came, and what there is ------------------
 
 
 def _experiment(path: Path, told: dict[str, Any]) -> Experiment:
     place = path.name
-    _check_keys(
-        told, _TOP, place, needed=("title", "metrics", "data", "split", "models")
+    needed = ("title", "metrics", "data", "split", "models")
+    rules.check(told, rules.TOP, place, needed)
+    data = tuple(
+        _data(one, path.parent, f"{place}, data") for one in _list(told["data"])
     )
-    data = _tables(told["data"], _DATA, f"{place}, data")
-    for one in data:
-        if ("name" in one) == ("path" in one):
-            raise DeclarationError(f"{place}, data: give either a name or a path")
-        _check_data(one, f"{place}, data")
-        if "path" in one:  # beside the declaration, wherever it is run
-            one["path"] = str(path.parent / one["path"])
-    metrics = tuple(_metric(metric, place) for metric in told["metrics"])
+    metrics = tuple(told["metrics"])
+    for metric in metrics:
+        if not rules.is_metric(metric):
+            known = [*ERRORS, *(f"{name}@10" for name in rules.LISTS)]
+            rules.find(metric, known, f"{place}, metrics")
     if len({metric in ERRORS for metric in metrics}) != 1:
         raise DeclarationError(
             f"{place}, metrics: expected errors (rmse, mae) or metrics of lists "
@@ -407,165 +390,83 @@ def _experiment(path: Path, told: dict[str, Any]) -> Experiment:
         raise DeclarationError(
             f"{place}, split: newcomers are given lists; take ndcg@10 or the like"
         )
-    _check_keys(told.get("search", {}), _kinds(SEARCH), f"{place}, search")
+    if len({(dataset_name(one), str(s)) for one in data for s in splits}) < len(
+        data
+    ) * len(splits):
+        raise DeclarationError(f"{place}: expected each split and each data set once")
+    rules.check(told.get("search", {}), rules.SEARCH, f"{place}, search")
     search = {**SEARCH, **told.get("search", {})}
     models = tuple(
-        _entry(label, model, search, f"{place}, models.{label}")
+        _entry(label, model, search, metrics, f"{place}, models.{label}")
         for label, model in told["models"].items()
     )
-    named = {(dataset_name(one), str(split)) for one in data for split in splits}
-    if not splits or len(named) < len(data) * len(splits):
-        raise DeclarationError(
-            f"{place}: expected one split or more, each split and each data set once"
-        )
     labels = [entry.label for entry in models]
-    if not labels:
-        raise DeclarationError(f"{place}, models: expected at least one")
-    for entry in models:
-        if entry.model in _RANKERS and metrics[0] in ERRORS:
-            raise DeclarationError(
-                f"{place}, models.{entry.label}: {entry.model} ranks and predicts no "
-                "ratings; measure it by ndcg@10 or the like"
-            )
     reference = told.get("reference", labels[0])
-    if reference not in labels:
-        raise DeclarationError(f"{place}, reference: {_no_such(reference, labels)}")
+    rules.find(reference, labels, f"{place}, reference")
     quick = told.get("quick", {})
-    _check_keys(quick, _QUICK, f"{place}, quick")
-    if quick.get("folds", 1) < 1 or quick.get("trials", 0) < 0:
-        raise DeclarationError(f"{place}, quick: expected folds from 1, trials from 0")
-    if quick.get("models") == []:
-        raise DeclarationError(f"{place}, quick.models: the list is empty")
+    rules.check(quick, rules.QUICK, f"{place}, quick")
     for label in quick.get("models", ()):
-        if label not in labels:
-            raise DeclarationError(f"{place}, quick.models: {_no_such(label, labels)}")
-    seeds = tuple(told.get("seeds", [0]))
-    whole = all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds):
-        raise DeclarationError(
-            f"{place}, seeds: expected different whole numbers from 0 to 2³² − 1, got "
-            f"{list(seeds)}"
-        )
+        rules.find(label, labels, f"{place}, quick.models")
     clip = told.get("clip", False)
-    if isinstance(clip, list):
-        numbers = len(clip) == 2 and all(type(end) in _NUMBER for end in clip)
-        if not numbers or not clip[0] < clip[1]:
-            raise DeclarationError(f"{place}, clip: expected [low, high], got {clip}")
-        clip = (float(clip[0]), float(clip[1]))
     return Experiment(
-        path.stem, told["title"], data, splits, metrics, models, reference, seeds, clip,
+        path.stem, told["title"], data, splits, metrics, models, reference,
+        tuple(told.get("seeds", [0])),
+        (float(clip[0]), float(clip[1])) if isinstance(clip, list) else clip,
         told.get("intervals", True), quick, told.get("notes", "").strip(),
     )  # fmt: skip
 
 
+def _data(told: Any, beside: Path, place: str) -> dict[str, Any]:
+    rules.check(told, rules.DATA, place)
+    columns = told.get("columns", {})
+    rules.check(columns, rules.COLUMNS, f"{place}.columns")
+    if ("name" in told) == ("path" in told) or ("name" in told and columns):
+        raise DeclarationError(
+            f"{place}: expected either a name, or a path and perhaps its columns"
+        )
+    if len(set(columns.values())) < len(columns):
+        raise DeclarationError(f"{place}.columns: expected a column for each role")
+    if "path" in told:  # beside the declaration, wherever it is run
+        return {**told, "path": str(beside / told["path"])}
+    return dict(told)
+
+
 def _split(told: Any, place: str) -> dict[str, Any]:
-    told = told if isinstance(told, dict) else {"protocol": told}
-    protocol = told.get("protocol")
-    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
-        raise DeclarationError(f"{place}.protocol: {_no_such(protocol, PROTOCOLS)}")
-    defaults = PROTOCOLS[protocol]
-    _check_keys(told, {"protocol": str, **_kinds(defaults)}, place)
-    for name, least in {"n_folds": 2, "n": 1, "seed": 0}.items():
-        if told.get(name, least) < least:
-            raise DeclarationError(f"{place}.{name}: expected {least} or more")
-    for name in ("test", "users"):
-        if not 0 < told.get(name, 0.5) < 1:
-            raise DeclarationError(f"{place}.{name}: expected a share in (0, 1)")
-    return {"protocol": protocol, **defaults, **told}
+    told = {"protocol": told} if isinstance(told, str) else told
+    rules.check(told, rules.SPLIT, place, ("protocol",))
+    rules.find(told["protocol"], PROTOCOLS, f"{place}.protocol")
+    defaults = {"protocol": told["protocol"], **PROTOCOLS[told["protocol"]]}
+    for name in told:
+        rules.find(name, defaults, place)
+    return {**defaults, **told}
 
 
-def _metric(metric: Any, place: str) -> str:
-    name, at, n = str(metric).partition("@")
-    if (name in ERRORS and not at) or (name in LISTS and n.isdecimal() and int(n) > 0):
-        return str(metric)
-    known = [*ERRORS, *(f"{name}@10" for name in LISTS)]
-    raise DeclarationError(f"{place}, metrics: {_no_such(metric, known)}")
-
-
-def _entry(label: str, told: Any, search: dict[str, Any], place: str) -> Entry:
-    if not isinstance(told, dict) or "class" not in told:
-        raise DeclarationError(f"{place}: expected a table with a class")
-    own = ("class", "search", "published")
+def _entry(
+    label: str, told: Any, search: dict[str, Any], metrics: tuple[str, ...], place: str
+) -> Entry:
+    own = {"class": rules.TEXT, "search": rules.TABLE, "published": rules.FIGURES}
+    rules.check_value(told, rules.TABLE, place)
     settings = {k: v for k, v in told.items() if k not in own}
-    if not isinstance(told["class"], str):
-        raise DeclarationError(f"{place}.class: expected text, got {told['class']!r}")
-    fields = hyper_parameters(told["class"], f"{place}.class") - {"seed"}
+    rules.check({k: told[k] for k in told if k in own}, own, place, ("class",))
+    model = told["class"]
+    fields = hyper_parameters(model, f"{place}.class") - {"seed"}
+    if model in _RANKERS and metrics[0] in ERRORS:
+        raise DeclarationError(
+            f"{place}: {model} ranks and predicts no ratings; measure it by ndcg@10 or "
+            "the like"
+        )
+    kinds: dict[type, rules.Rule] = {dict: rules.RANGE, list: rules.GRID}
     for name, value in settings.items():
-        if name not in fields:
-            raise DeclarationError(f"{place}: {_no_such(name, [*fields, *own])}")
-        if isinstance(value, dict):
-            _check_range(value, f"{place}.{name}")
-        _check_list(value, f"{place}.{name}")
-    _check_published(told.get("published", {}), f"{place}.published")
+        rules.find(name, [*fields, *own], place)
+        if type(value) in kinds:
+            rules.check_value(value, kinds[type(value)], f"{place}.{name}")
     chosen = None
     if "search" in told or any(isinstance(v, dict) for v in settings.values()):
-        _check_keys(told.get("search", {}), _kinds(SEARCH), f"{place}.search")
+        rules.check(told.get("search", {}), rules.SEARCH, f"{place}.search")
         chosen = {**search, **told.get("search", {})}
-        for name, least in {"trials": 1, "rungs": 1, "seed": 0}.items():
-            if chosen[name] < least:
-                raise DeclarationError(
-                    f"{place}.search.{name}: expected {least} or more"
-                )
-        if chosen["keep"] < 2 or not 0 < chosen["validation"] < 1:
-            raise DeclarationError(
-                f"{place}.search: expected keep of 2 or more, validation in (0, 1)"
-            )
-    entry = Entry(label, told["class"], settings, chosen, told.get("published", {}))
+    entry = Entry(label, model, settings, chosen, told.get("published", {}))
     _check_values(entry, place)
     return entry
-
-
-def _check_data(told: dict[str, Any], place: str) -> None:
-    columns = told.get("columns", {})
-    _check_keys(columns, _COLUMNS, f"{place}.columns")
-    if columns and "path" not in told:
-        raise DeclarationError(f"{place}.columns: they are those of a file, see path")
-    if len(set(columns.values())) < len(columns):
-        raise DeclarationError(f"{place}.columns: each must name another column")
-    for name in ("min_user_ratings", "min_item_ratings"):
-        if told.get(name, 0) < 0:
-            raise DeclarationError(f"{place}.{name}: expected 0 or more")
-
-
-def _check_list(value: Any, place: str) -> None:
-    if isinstance(value, list):
-        flat = [one for one in value if not isinstance(one, list | dict)]
-        if not value or len(flat) < len(value) or len(set(map(repr, flat))) < len(flat):
-            raise DeclarationError(
-                f"{place}: expected different values in a list, got {value}"
-            )
-
-
-def _check_published(told: Any, place: str) -> None:
-    for name, figures in (told if isinstance(told, dict) else {"": told}).items():
-        right = isinstance(figures, dict) and all(
-            type(value) in _NUMBER for value in figures.values()
-        )
-        if not right:
-            raise DeclarationError(
-                f"{place}: expected figures like {{ ml-100k = {{ rmse = 0.934 }} }}, "
-                f"got {told}"
-            )
-        for metric in figures:
-            _metric(metric, f"{place}.{name}")
-
-
-def _check_range(told: dict[str, Any], place: str) -> None:
-    among = told.get("among")
-    if set(told) == {"among"} and isinstance(among, list) and among:
-        return
-    low, high, log = told.get("from"), told.get("to"), told.get("log", False)
-    if (
-        set(told) - {"log"} != {"from", "to"}
-        or not (isinstance(low, _NUMBER) and isinstance(high, _NUMBER))
-        or not low < high
-        or type(log) is not bool
-        or (log and low <= 0)
-    ):
-        raise DeclarationError(
-            f"{place}: expected {{ from = 0.01, to = 1.0, log = true }} or "
-            f"{{ among = [32, 64] }}; got {told}"
-        )
 
 
 def _check_values(entry: Entry, place: str) -> None:
@@ -604,8 +505,7 @@ def hyper_parameters(model: str, place: str = "class") -> set[str]:
     import mfcourse
 
     classes = [name for name in mfcourse.__all__ if name.endswith("Model")]
-    if model == "FactorModel" or model not in classes:
-        raise DeclarationError(f"{place}: {_no_such(model, classes)}")
+    rules.find(model, set(classes) - {"FactorModel"}, place)
     return {part.name for part in dataclasses.fields(getattr(mfcourse, model))}
 
 
@@ -616,45 +516,3 @@ def _reference(label: str, models: tuple[Entry, ...]) -> str:
 
 def _list(told: Any) -> list[Any]:
     return told if isinstance(told, list) else [told]
-
-
-def _tables(told: Any, kinds: dict[str, Any], place: str) -> tuple[dict[str, Any], ...]:
-    tables = _list(told)
-    for table in tables:
-        _check_keys(table, kinds, place)
-    if not tables:
-        raise DeclarationError(f"{place}: expected at least one table")
-    return tuple(map(dict, tables))
-
-
-def _kinds(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        k: _NUMBER if isinstance(v, float) else type(v) for k, v in defaults.items()
-    }
-
-
-def _check_keys(
-    told: Any, kinds: Mapping[str, Any], place: str, needed: Collection[str] = ()
-) -> None:
-    if not isinstance(told, dict):
-        raise DeclarationError(f"{place}: expected a table, got {told!r}")
-    for name, value in told.items():
-        if name not in kinds:
-            raise DeclarationError(f"{place}: {_no_such(name, kinds)}")
-        wanted = kinds[name] if isinstance(kinds[name], tuple) else (kinds[name],)
-        if type(value) not in wanted:
-            words = " or ".join(_WORDS[kind] for kind in wanted)
-            raise DeclarationError(f"{place}.{name}: expected {words}, got {value!r}")
-    for name in needed:
-        if name not in told:
-            raise DeclarationError(f"{place}: {name} is missing")
-
-
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false",
-          list: "a list", dict: "a table"}  # fmt: skip
-
-
-def _no_such(name: Any, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), 1)
-    guess = f" Did you mean {close[0]}?" if close else ""
-    return f"there is no {name}.{guess} There are: {', '.join(sorted(known))}"

@@ -57,6 +57,11 @@ class Ledger:
         ----------
         row : dict
             JSON values; ``key`` among them.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written, or there is no room.
         """
         if self.path is None:
             self.rows.setdefault(row["key"], row)
