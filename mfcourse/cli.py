@@ -106,9 +106,10 @@ def _experiment_commands(
         "run an experiment; what is done already is not done again",
         "mfcourse run --list                       which there are\n"
         "mfcourse run accuracy_ladder --quick      a small part of it, in seconds\n"
-        "mfcourse run accuracy_ladder              all of it, on the embedded ratings\n"
+        "mfcourse run accuracy_ladder              all of it, on the embedded films\n"
         "mfcourse run accuracy_ladder --dataset ml-1m\n"
-        "mfcourse run accuracy_ladder --dataset mine.csv --columns user=who,item=what\n"
+        "mfcourse run accuracy_ladder --dataset mine.csv \\\n"
+        "    --columns user=who,item=what,rating=stars\n"
         "mfcourse run accuracy_ladder --models default --models 'tuned S*'\n"
         "mfcourse run accuracy_ladder --models SGD --set n_factors=16,32,64\n"
         "mfcourse run accuracy_ladder --show > mine.toml   to edit, then:\n"
@@ -118,7 +119,9 @@ def _experiment_commands(
     run.add_argument("name", metavar="NAME", nargs="?", help="or a .toml file")
     run.add_argument("--list", action="store_true", help="list the experiments")
     run.add_argument("--show", action="store_true", help="print the declaration")
-    run.add_argument("--jobs", metavar="N", type=int, help="at once; else cores, to 4")
+    run.add_argument(
+        "--jobs", metavar="N", type=int, help="trials at a time; else cores, to 4"
+    )
     results = _command(
         commands,
         "results",
@@ -135,7 +138,7 @@ def _experiment_commands(
     results.add_argument("--recorded", action="store_true", help="the course's own run")
     data = "a name that `mfcourse data` lists, or a file of yours (CSV, Parquet)"
     columns = "of your file: user=…,item=…,rating=…,timestamp=…,sep=…"
-    only = "these alone, such as 'tuned*'; default: those without a search"
+    only = "a model, a pattern ('tuned*'), or default: all without a search"
     settings = "in all models that have it; several values are a grid"
     ledger = "file of results; else results/NAME.jsonl"
     for parser in (run, results):
@@ -145,7 +148,9 @@ def _experiment_commands(
         parser.add_argument(
             "--set", metavar="NAME=VALUE,…", action="append", default=[], help=settings
         )
-        parser.add_argument("--quick", action="store_true", help="a small part of it")
+        parser.add_argument("--quick", action="store_true", help="a fold, to try it")
+        against = "whom the others are compared with, as the table names them"
+        parser.add_argument("--reference", metavar="NAME", help=against)
         parser.add_argument("--ledger", metavar="FILE", help=ledger)
 
 
@@ -409,6 +414,7 @@ def _run(args: argparse.Namespace) -> int:
             print(declare.source(args.name).read_text(encoding="utf-8"), end="")
             return 0
         experiment, ledger = _experiment(args), _ledger(args)
+        before = len(experiments.rows(ledger)) if ledger.exists() else 0
         jobs = args.jobs if args.jobs is not None else min(os.cpu_count() or 1, 4)
         book = experiments.run(experiment, ledger, jobs=jobs, progress=True)
     except (*experiments.ERRORS, ValueError) as error:
@@ -416,9 +422,11 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nWhat is done is kept; the same command goes on", file=sys.stderr)
         raise
-    rows = experiments.rows(book)
-    print(f"\n{len(rows)} trials in {ledger}\n")
-    _print_results(experiment, rows)
+    names = [declare.dataset_name(data) for data in experiment.data]
+    rows = [row for row in experiments.rows(book) if row["dataset"] in names]
+    new = len(book.rows) - before
+    print(f"\n{new} new of {len(book.rows)} trials in {ledger}\n")
+    _print_results(experiment, rows, args.reference)
     if others := experiments.foreign(rows):
         print(
             f"\n{others} trials were made by other versions or other code than is here "
@@ -451,8 +459,7 @@ def _results(args: argparse.Namespace) -> int:
     except (*experiments.ERRORS, ValueError, EOFError) as error:
         return _fail(error)
     if not args.csv:
-        _print_results(experiment, rows)
-        return 0
+        return _print_results(experiment, rows, args.reference)
     frame = experiments.frame(rows)
     frame.to_csv(sys.stdout if args.csv == "-" else args.csv, index=False)
     if args.csv != "-":
@@ -460,13 +467,22 @@ def _results(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_results(experiment: Any, rows: list[dict[str, Any]]) -> None:
+def _print_results(
+    experiment: Any, rows: list[dict[str, Any]], reference: str | None
+) -> int:
     from mfcourse import experiments
 
     width = shutil.get_terminal_size((200, 24)).columns
-    tables = experiments.tables(experiment, rows)
+    try:
+        tables = experiments.tables(experiment, rows, reference=reference)
+    except ValueError as error:
+        return _fail(error)
     if not tables:
-        print("No model has met its test yet, as declared. Was it run with --set?\n")
+        known = sorted({experiments.name_of(row) for row in rows})
+        return _fail(
+            f"nothing of this, as declared, has met its test yet. In the file: "
+            f"{'; '.join(known) or 'nothing'}. Give the same --set and --models"
+        )
     for (dataset, split), table in tables.items():
         print(f"{dataset}, {split}")
         failed = table.filter(["failed"]).dropna().to_dict().get("failed", {})
@@ -474,7 +490,11 @@ def _print_results(experiment: Any, rows: list[dict[str, Any]]) -> None:
         print(table.round(4).to_string(na_rep="", line_width=width), end="\n\n")
         for name, reason in failed.items():
             print(f"{name} failed: {reason}\n")
+    chosen = experiments.chosen(experiment, rows)
+    if len(chosen):
+        print("What the searches chose\n" + chosen.to_string(line_width=width) + "\n")
     print(f"{experiments.provenance(rows)}.\n{experiments.READING}")
+    return 0
 
 
 def _progress(args: argparse.Namespace) -> int:

@@ -215,7 +215,7 @@ def read(
     path: str | Path,
     user: str = "user",
     item: str = "item",
-    rating: str = "rating",
+    rating: str | None = "rating",
     timestamp: str | None = None,
     sep: str | None = None,
 ) -> pd.DataFrame:
@@ -226,7 +226,8 @@ def read(
     path : path
         A CSV file in UTF-8 with a header line, or a ``.parquet`` file.
     user, item, rating : str
-        Names of the columns in your file; others are left out.
+        Names of the columns in your file; others are left out. Without ratings, of
+        purchases or clicks, ``rating=None`` makes each row a 1.
     timestamp : str, optional
         Column of Unix seconds, or of dates as text like 2015-03-09 18:30:00 (ISO 8601;
         UTC unless they name a zone).
@@ -252,7 +253,7 @@ def read(
         raise DatasetError(
             f"there is no file {path}. Check the path: {path.absolute()}"
         )
-    roles = {user: "user", item: "item", rating: "rating"}
+    roles = {user: "user", item: "item"} | ({rating: "rating"} if rating else {})
     roles |= {timestamp: "timestamp"} if timestamp else {}
     try:
         if path.suffix in (".parquet", ".pq"):
@@ -763,7 +764,9 @@ def _need_columns(where: str, roles: dict[str, str], found: list[str]) -> None:
 def _own_frame(table: Any, fail: Callable[[int, str], NoReturn]) -> pd.DataFrame:
     """Bring a person's own columns to the types of all data sets, and check them."""
     columns = {"user": _ids(table["user"]), "item": _ids(table["item"])}
-    columns["rating"] = table["rating"].cast("float64")
+    columns["rating"] = np.ones(len(table))
+    if "rating" in table.column_names:
+        columns["rating"] = table["rating"].cast("float64")
     if "timestamp" in table.column_names:
         columns["timestamp"] = _seconds(table["timestamp"])
     frame = _frame(type(table).from_pydict(columns), fail)

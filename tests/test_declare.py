@@ -85,7 +85,11 @@ def test_a_declaration_is_read_with_its_defaults(tmp_path):
         ("{ name =", "{ binary = 1, name =", "binary: expected true or false, got 1"),
         ('"kfold"', '"kfolds"', "split.protocol: .* Did you mean kfold"),
         ("n_folds = 3", "n_folds = 1", "n_folds: expected a whole number from 2"),
-        ("n_folds = 3", "n_folds = 2.5", "n_folds: expected a whole number from 2, got 2.5"),
+        (
+            "n_folds = 3",
+            "n_folds = 2.5",
+            "n_folds: expected a whole number from 2, got 2.5",
+        ),
         ("n_folds = 3", "users = 0.2", "split: there is no users"),
         ('"kfold", n_folds = 3', '"newcomers"', "newcomers are given lists"),
         ("trials = 6", "trails = 6", "search: .*trails. Did you mean trials"),

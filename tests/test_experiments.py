@@ -434,7 +434,7 @@ def test_a_table_says_what_compare_says_of_one_split(tmp_path, ratings):
     low, high = ratings["rating"].min(), ratings["rating"].max()
     # Users are drawn in the order of their ids there, of appearance here.
     test = test.sort_values("user", kind="stable")
-    expected = evaluate.compare(fitted, test, clip=(low, high))
+    expected = evaluate.compare(fitted, test, clip=(low, high), n_boot=2000)
     assert list(table.index) == list(models)
     np.testing.assert_allclose(table["rmse"], expected["value"], rtol=1e-12)
     both = ["low", "high", "difference", "diff_low", "diff_high"]
@@ -491,7 +491,7 @@ def test_a_model_without_all_folds_has_no_interval(small):
     rows = experiments.rows(small[1])
     part = [r for r in rows if r["label"] != "tuned SGD" or r["fold"] > 0]
     (table,) = experiments.tables(experiment, part).values()
-    assert table["folds"].tolist() == [3, 3, 3, 2]
+    assert table["folds"].tolist() == [*["3 of 3"] * 3, "2 of 3"]
     assert table["low"].notna().tolist() == [True, True, True, False]
     assert list(experiments.folds(experiment, part).index) == list(table.index)[:3]
     with pytest.raises(ValueError, match="all of two or more folds, got 0"):
@@ -510,6 +510,32 @@ def test_the_frame_has_a_row_a_trial_and_a_column_a_setting(small):
     assert set(frame["name"]) == {
         "biases", "ALS, n_factors=2", "ALS, n_factors=3", "tuned SGD"
     }  # fmt: skip
+
+
+def test_what_a_search_chose_stands_beside_its_range(small):
+    found = experiments.chosen(experiments.read(small[0]), experiments.rows(small[1]))
+    assert set(found.index.get_level_values("model")) == {"tuned SGD"}
+    found = found.droplevel(["dataset", "split", "model"])
+    assert found.loc["lr", "range"] == "0.005, 0.1"
+    assert found.loc["n_epochs", "range"] == "8"
+    tests = [r for r in experiments.rows(small[1]) if r["number"] is not None]
+    best = {r["settings"]["lr"] for r in tests if r["stage"] == "test"}
+    assert found.loc["lr", "chosen"] == ", ".join(map(str, sorted(best)))
+
+
+def test_choices_need_no_ratings(tmp_path, ratings):
+    text = LISTS.replace("data = {", "data = { binary = true, at_least = 4,")
+    path = declare(tmp_path, text, ratings)
+    liked = runner.prepare(experiments.read(path).data[0])
+    assert len(liked) == (ratings["rating"] >= 4).sum()
+    ratings.drop(columns="rating").to_csv(tmp_path / "ratings.csv", index=False)
+    chosen = runner.prepare(experiments.read(path).data[0])
+    assert len(chosen) == len(ratings)
+    assert set(chosen["rating"]) == {1.0}
+    explicit = experiments.read(declare(tmp_path, SMALL)).data[0]
+    ratings.drop(columns="rating").to_csv(tmp_path / "ratings.csv", index=False)
+    with pytest.raises(experiments.ExperimentError, match=r"rating.*--columns ROLE"):
+        runner.prepare(explicit)
 
 
 def test_provenance_names_days_machine_and_versions(small):
@@ -597,7 +623,8 @@ def test_run_and_results(small, tmp_path, monkeypatch, capsys):
     words += ["--set", "weighted=false", "--jobs", "1"]
     assert cli.main(words) == 0
     said = capsys.readouterr()
-    assert "6 trials in results/small.jsonl" in said.out
+    assert "6 new of 6 trials in results/small.jsonl" in said.out
+    assert "ratings.csv: 400 ratings, as prepared" in said.err
     assert "ALS, n_factors=2, weighted=False" in said.out
     assert "6/6" in said.err
     assert "other code" not in said.out
@@ -605,10 +632,16 @@ def test_run_and_results(small, tmp_path, monkeypatch, capsys):
     ledger.write_text(ledger.read_text().replace('"code": "', '"code": "x', 2))
     assert cli.main(words) == 0
     assert "2 trials were made by other versions" in capsys.readouterr().out
-    assert cli.main(["results", *words[1:-2]]) == 0
+    some_words = ["results", *words[1:-2]]
+    assert cli.main(some_words) == 0
     assert "ALS, n_factors=2, weighted=False" in capsys.readouterr().out
-    assert cli.main(["results", str(small[0])]) == 0
-    assert "Was it run with --set?" in capsys.readouterr().out
+    assert cli.main(["results", str(small[0])]) == 1
+    assert "In the file: ALS, n_factors=2, weighted=False" in capsys.readouterr().err
+    assert (
+        cli.main([*some_words, "--reference", "ALS, n_factors=4, weighted=False"]) == 0
+    )
+    assert cli.main([*some_words, "--reference", "SGD"]) == 1
+    assert "reference" in capsys.readouterr().err
     assert cli.main(["results", str(small[0]), "--csv", "all.csv"]) == 0
     assert len(pd.read_csv("all.csv")) == 6
     capsys.readouterr()

@@ -16,8 +16,10 @@ from mfcourse.experiments.declare import (
 from mfcourse.experiments.ledger import Ledger, LedgerError
 from mfcourse.experiments.results import (
     READING,
+    chosen,
     folds,
     frame,
+    name_of,
     provenance,
     recorded,
     rows,
@@ -36,9 +38,11 @@ __all__ = [
     "ExperimentError",
     "Ledger",
     "LedgerError",
+    "chosen",
     "folds",
     "foreign",
     "frame",
+    "name_of",
     "names",
     "provenance",
     "read",

@@ -213,7 +213,7 @@ class Experiment:
         return replace(self, models=tuple(models))
 
     def quickly(self) -> Experiment:
-        """A small part of it, as ``quick`` says; by default a fold and no search.
+        """A part of it on the first data set; by default one fold and no search.
 
         Returns
         -------
@@ -240,7 +240,7 @@ class Experiment:
             for s in self.splits
         ]
         small = replace(
-            self, models=models, splits=tuple(splits),
+            self, models=models, splits=tuple(splits), data=self.data[:1],
             reference=_reference(self.reference, models),
         )  # fmt: skip
         settings = self.quick.get("settings", {})
@@ -433,11 +433,12 @@ def _data(told: Any, beside: Path, place: str) -> dict[str, Any]:
 
 def _split(told: Any, place: str) -> dict[str, Any]:
     told = {"protocol": told} if isinstance(told, str) else told
-    rules.check(told, rules.SPLIT, place, ("protocol",))
-    rules.find(told["protocol"], PROTOCOLS, f"{place}.protocol")
-    defaults = {"protocol": told["protocol"], **PROTOCOLS[told["protocol"]]}
-    for name in told:
-        rules.find(name, defaults, place)
+    rules.check_value(told, rules.TABLE, place)
+    protocol = told.get("protocol")
+    rules.check_value(protocol, rules.TEXT, f"{place}.protocol")
+    rules.find(protocol, PROTOCOLS, f"{place}.protocol")
+    defaults = {"protocol": protocol, **PROTOCOLS[protocol]}
+    rules.check(told, {name: rules.SPLIT[name] for name in defaults}, place)
     return {**defaults, **told}
 
 

@@ -24,10 +24,10 @@ from mfcourse.experiments.search import Plan, Trial
 Row = Mapping[str, Any]
 _COST = ("seconds", "scoring_seconds", "peak_mb")
 READING = (
-    "The first metric is a mean over folds; low and high, 95 % over users, and the\n"
-    "difference from the reference are of all folds together, the fitted models held\n"
-    "fixed. p and verdict are Holm's, diff_low and diff_high of each pair alone.\n"
-    "seconds: the median of a fit"
+    "Metrics are means over folds; low and high, 95 % over users, and differences\n"
+    "from the reference are of all folds together, the fitted models held fixed.\n"
+    "p and verdict are Holm's, diff_low and diff_high of each pair alone. seconds: of\n"
+    "a fit, the median."
 )
 
 
@@ -123,7 +123,7 @@ def provenance(found: Iterable[Row]) -> str:
     for row in found:
         for name, version in row["versions"].items():
             versions.setdefault(name, set()).add(version)
-    kinds = (f"{name} {' or '.join(sorted(of))}" for name, of in versions.items())
+    kinds = (f"{name} {' and '.join(sorted(of))}" for name, of in versions.items())
     return "; ".join([*said, ", ".join(kinds)])
 
 
@@ -167,7 +167,7 @@ def tables(
     found: Iterable[Row],
     *,
     reference: str | None = None,
-    n_boot: int = 1000,
+    n_boot: int = 2000,
 ) -> dict[tuple[str, str], pd.DataFrame]:
     """Models beside each other, for each data set and split of a ledger.
 
@@ -190,14 +190,48 @@ def tables(
         over folds and seeds; ``published``, of the first, and ``published mae`` or the
         like, where the data set has such figures; ``low, high`` of the first metric,
         ``difference`` from the reference with ``diff_low, diff_high``, ``p`` and
-        ``verdict``, as from ``evaluate.compare``; ``folds``; ``seconds`` of a fit, the
-        median; ``failed``, the reason. A model without all its folds and seeds has no
-        interval.
+        ``verdict``, as from ``evaluate.compare``; ``folds``, how many are done;
+        ``seconds`` of a fit, the median; ``failed``, the reason. A model without all
+        its folds and seeds has no interval.
     """
     return {
         place: _table(experiment, place[0], group, reference, n_boot)
         for place, group in _groups(experiment, found).items()
     }
+
+
+def chosen(experiment: Experiment, found: Iterable[Row]) -> pd.DataFrame:
+    """What each search chose, over folds and seeds, and where it could choose.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    found : iterable of rows
+
+    Returns
+    -------
+    DataFrame with a row per data set, split, model and hyper-parameter
+        ``chosen``, each value once; ``range``, or the number of epochs there were.
+    """
+    searched = {one.label: one for one in experiment.models if one.search}
+    out = []
+    for place, group in _groups(experiment, found).items():
+        for name, cells in group.items():
+            label = cells[0][0].label
+            wanted = dict(searched[label].searched) if label in searched else {}
+            rows = [row["settings"] for _, row in cells if row]
+            if label in searched and "n_epochs" in rows[0]:
+                wanted.setdefault(
+                    "n_epochs", {"to": searched[label].settings["n_epochs"]}
+                )
+            for what, told in wanted.items():
+                values = sorted({row[what] for row in rows})
+                among = told.get("among")
+                limits = among or [told[end] for end in ("from", "to") if end in told]
+                out.append([*place, name, what, values, limits])
+    columns = ["dataset", "split", "model", "hyper-parameter", "chosen", "range"]
+    frame = pd.DataFrame(out, columns=columns).set_index(columns[:4])
+    return frame.map(lambda values: ", ".join(map(str, values)))
 
 
 def folds(experiment: Experiment, found: Iterable[Row]) -> pd.DataFrame:
@@ -279,6 +313,7 @@ def _table(
     metric, *others = experiment.metrics
     published = {one.label: one.published.get(dataset, {}) for one in experiment.models}
     lines, users = {}, {}
+    n_folds = next(iter(group.values()))[0][0].split.get("n_folds", 1)
     for name, cells in group.items():
         rows = [row for _, row in cells if "metrics" in row]
         beside = published[cells[0][0].label]
@@ -286,7 +321,7 @@ def _table(
             **pd.DataFrame([row["metrics"] for row in rows]).mean(),
             "published": beside.get(metric),
             **{f"published {other}": beside.get(other) for other in others},
-            "folds": len({row["fold"] for row in rows}),
+            "folds": f"{len({row['fold'] for row in rows})} of {n_folds}",
             "seconds": pd.Series([row["seconds"] for row in rows]).median(),
             "failed": next((r["failed"] for _, r in cells if "failed" in r), None),
         }
@@ -303,7 +338,8 @@ def _table(
             everybody, metric, reference=base, n_boot=n_boot
         )
         table = table.join(compared.drop(columns="value"))
-    first = [*experiment.metrics, "published", "low", "high", "difference"]
-    first += ["diff_low", "diff_high", "p", "verdict"]
+    first = [metric, "published"]
+    first += [column for other in others for column in (other, f"published {other}")]
+    first += ["low", "high", "difference", "diff_low", "diff_high", "p", "verdict"]
     table = table[sorted(table, key=lambda c: first.index(c) if c in first else 99)]
     return table.dropna(axis="columns", how="all")

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -96,6 +97,9 @@ def run(
         total=plan.count(book.rows), desc=experiment.name, unit=" trial",
         disable=not progress, dynamic_ncols=True, smoothing=0.1,
     )  # fmt: skip
+    if progress:
+        for name, frame in frames.values():
+            tqdm.write(f"{name}: {len(frame):,} ratings, as prepared", file=sys.stderr)
     with bar, _workers(jobs, frames) as submit:
         while True:
             running = {trial.key for trial in waiting.values()}
@@ -147,10 +151,11 @@ def prepare(declared: dict[str, Any]) -> pd.DataFrame:
         if "name" in declared:
             frame = datasets.load(declared["name"], path=declared.get("path"))
         else:
-            columns = dict(declared.get("columns", {}))
-            frame = datasets.read(declared["path"], **columns)
+            frame, declared = _read_own(declared)
     except datasets.DatasetError as error:
-        raise ExperimentError(str(error)) from error
+        hint = ". Here: --columns ROLE=COLUMN, or columns in the declaration"
+        told = f"{error}{hint if 'Say which column' in str(error) else ''}"
+        raise ExperimentError(told) from error
     if "at_least" in declared:
         frame = frame[frame["rating"] >= declared["at_least"]]
     least = {side: declared.get(f"min_{side}_ratings", 0) for side in ("user", "item")}
@@ -167,6 +172,18 @@ def prepare(declared: dict[str, Any]) -> pd.DataFrame:
     if declared.get("binary"):
         frame = frame.assign(rating=1.0)
     return frame.reset_index(drop=True)
+
+
+def _read_own(declared: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A person's own file; where only choices count, it may lack ratings."""
+    columns = dict(declared.get("columns", {}))
+    try:
+        return datasets.read(declared["path"], **columns), declared
+    except datasets.DatasetError:
+        if not declared.get("binary") or "rating" in columns:
+            raise
+    told = {name: value for name, value in declared.items() if name != "at_least"}
+    return datasets.read(declared["path"], **columns, rating=None), told
 
 
 def digest(frame: pd.DataFrame) -> str:
