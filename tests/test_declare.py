@@ -1,6 +1,7 @@
 """Declarations say where they are wrong; what they declare is planned as they say."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -394,3 +395,10 @@ def test_rungs_shrink_to_at_least_one(trials, rungs, keep):
     assert all(b == math.ceil(trials / keep**r) >= 1 for r, b in enumerate(sizes))
     knn = declare.Entry("x", "EASEModel", {"reg": settings["lr"]}, entry.search)
     assert search._sizes(knn) == [trials]  # without epochs, no rungs
+
+
+def test_the_declaration_in_the_docs_holds(tmp_path):
+    page = Path(__file__).parent.parent / "docs" / "reproduce.md"
+    (block,) = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    found = declared(tmp_path, block)
+    assert [entry.label for entry in found.models] == ["grid", "searched"]
