@@ -221,9 +221,8 @@ def chosen(experiment: Experiment, found: Iterable[Row]) -> pd.DataFrame:
             wanted = dict(searched[label].searched) if label in searched else {}
             rows = [row["settings"] for _, row in cells if row]
             if label in searched and "n_epochs" in rows[0]:
-                wanted.setdefault(
-                    "n_epochs", {"to": searched[label].settings["n_epochs"]}
-                )
+                most = searched[label].settings.get("n_epochs", "the model's own")
+                wanted.setdefault("n_epochs", {"to": most})
             for what, told in wanted.items():
                 values = sorted({row[what] for row in rows})
                 among = told.get("among")

@@ -273,10 +273,12 @@ def draw(told: Mapping[str, Any], x: float) -> Any:
     if "among" in told:
         return told["among"][int(x * len(told["among"]))]
     low, high = told["from"], told["to"]
-    if type(low) is type(high) is int:
-        high += 1
-    value = low * (high / low) ** x if told.get("log") else low + x * (high - low)
-    return int(value) if type(low) is type(high) is int else float(f"{value:.3g}")
+    whole = type(low) is type(high) is int
+    end = high + 1 if whole else high
+    value = low * (end / low) ** x if told.get("log") else low + x * (end - low)
+    if whole:
+        return min(int(value), high)
+    return min(max(low, float(f"{value:.3g}")), high)
 
 
 def _default_epochs(model: str) -> int:
