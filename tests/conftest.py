@@ -1,7 +1,6 @@
 """Fixtures and options that all tests share."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,6 @@ from hypothesis import settings
 
 # No test counts as a learner's work; those of the progress log say otherwise.
 os.environ["MFCOURSE_RECORD"] = "0"
-
-# The main module of an xdist worker has none, and multiprocessing wants one to spawn.
-vars(sys.modules["__main__"]).setdefault("__spec__", None)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -69,6 +69,12 @@ def told(ledger, but=TIMED):
     return sorted(rows, key=lambda row: row["key"])
 
 
+@pytest.fixture(autouse=True)
+def main_module_with_a_spec(monkeypatch):
+    """Those of an xdist worker and of IPython have none, and spawning wants one."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """An experiment that ran undisturbed: the declaration, and the ledger."""

@@ -411,6 +411,8 @@ def _workers(jobs: int, frames: Frames) -> Iterator[_Submit]:
         with threadpool_limits(1, "blas"):
             yield here
         return
+    # A main module that was made, not imported, may have none, and spawning wants one.
+    vars(sys.modules["__main__"]).setdefault("__spec__", None)
     others = set(multiprocessing.active_children())
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(
