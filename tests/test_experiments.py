@@ -583,7 +583,7 @@ def test_recorded_ledgers_are_whole_and_of_the_declarations_that_stand(name):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_figures_are_those_that_the_code_gives(name):
-    """One cheap trial of each model on the embedded ratings, run again."""
+    """The cheapest trials of four models on the embedded ratings, run again."""
     (declared, *_), rows = experiments.read(name).data, experiments.rows(RECORDED[name])
     frame, cheap = runner.prepare(declared), {}
     for row in sorted(rows, key=lambda row: row["seconds"]):
@@ -591,10 +591,9 @@ def test_recorded_figures_are_those_that_the_code_gives(name):
             cheap.setdefault(row["label"], row)
     assert len(cheap) > 1
     plan = {trial.key: trial for trial in trials(experiments.read(name), rows)}
-    for row in cheap.values():
-        if row["seconds"] < 1:
-            again = runner.perform(plan[row["key"]], "embedded", frame)
-            assert again["metrics"] == pytest.approx(row["metrics"], abs=2e-4)
+    for row in list(cheap.values())[:4]:
+        again = runner.perform(plan[row["key"]], "embedded", frame)
+        assert again["metrics"] == pytest.approx(row["metrics"], abs=2e-4)
 
 
 def trials(experiment, rows):
