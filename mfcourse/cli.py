@@ -414,7 +414,6 @@ def _run(args: argparse.Namespace) -> int:
             print(declare.source(args.name).read_text(encoding="utf-8"), end="")
             return 0
         experiment, ledger = _experiment(args), _ledger(args)
-        before = len(experiments.rows(ledger)) if ledger.exists() else 0
         jobs = args.jobs if args.jobs is not None else min(os.cpu_count() or 1, 4)
         book = experiments.run(experiment, ledger, jobs=jobs, progress=True)
     except (*experiments.ERRORS, ValueError) as error:
@@ -424,7 +423,7 @@ def _run(args: argparse.Namespace) -> int:
         raise
     names = [declare.dataset_name(data) for data in experiment.data]
     rows = [row for row in experiments.rows(book) if row["dataset"] in names]
-    new = len(book.rows) - before
+    new = len(book.rows) - book.opened_with
     print(f"\n{new} new of {len(book.rows)} trials in {ledger}\n")
     _print_results(experiment, rows, args.reference)
     if others := experiments.foreign(rows):

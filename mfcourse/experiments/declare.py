@@ -23,8 +23,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mfcourse.evaluate import ERRORS, RANKED
 from mfcourse.experiments import rules
-from mfcourse.experiments.rules import ERRORS, DeclarationError
+from mfcourse.experiments.rules import DeclarationError
 
 PROTOCOLS: dict[str, dict[str, Any]] = {  # with the defaults of split.py
     "kfold": {"n_folds": 5, "seed": 0},
@@ -160,8 +161,8 @@ class Experiment:
                 f"--dataset: {dataset} is a folder; give a CSV or Parquet file in it"
             )
         else:
-            prepared = {k: v for k, v in self.data[0].items() if k in _PREPARED}
-            data = {"path": dataset, "columns": dict(columns or {}), **prepared}
+            own = {"path": dataset, "columns": dict(columns or {})}
+            data = {**own, **self._preparation()}
         return replace(self, data=(data,))
 
     def of(self, dataset: str) -> Experiment:
@@ -176,9 +177,13 @@ class Experiment:
         -------
         Experiment
         """
-        prepared = {k: v for k, v in self.data[0].items() if k in _PREPARED}
         same = [data for data in self.data if dataset_name(data) == dataset]
-        return replace(self, data=tuple(same or [{"name": dataset, **prepared}]))
+        other = {"name": dataset, **self._preparation()}
+        return replace(self, data=tuple(same or [other]))
+
+    def _preparation(self) -> dict[str, Any]:
+        """How the first data set is prepared, for others that are not declared."""
+        return {k: v for k, v in self.data[0].items() if k in _PREPARED}
 
     def with_settings(
         self, settings: Mapping[str, list[Any]], place: str = "--set"
@@ -378,7 +383,7 @@ def _experiment(path: Path, told: dict[str, Any]) -> Experiment:
     metrics = tuple(told["metrics"])
     for metric in metrics:
         if not rules.is_metric(metric):
-            known = [*ERRORS, *(f"{name}@10" for name in rules.LISTS)]
+            known = [*ERRORS, *(f"{name}@10" for name in RANKED)]
             rules.find(metric, known, f"{place}, metrics")
     if len({metric in ERRORS for metric in metrics}) != 1:
         raise DeclarationError(
@@ -390,9 +395,8 @@ def _experiment(path: Path, told: dict[str, Any]) -> Experiment:
         raise DeclarationError(
             f"{place}, split: newcomers are given lists; take ndcg@10 or the like"
         )
-    if len({(dataset_name(one), str(s)) for one in data for s in splits}) < len(
-        data
-    ) * len(splits):
+    named = {(dataset_name(one), str(s)) for one in data for s in splits}
+    if len(named) < len(data) * len(splits):
         raise DeclarationError(f"{place}: expected each split and each data set once")
     rules.check(told.get("search", {}), rules.SEARCH, f"{place}, search")
     search = {**SEARCH, **told.get("search", {})}

@@ -49,6 +49,7 @@ class Ledger:
             opener: Any = gzip.open if path.suffix == ".gz" else open
             with opener(path, "rb") as file:
                 self._read(file)
+        self.opened_with = len(self.rows)
 
     def append(self, row: dict[str, Any]) -> None:
         """Write a row, unless its trial is there; it is on the disk when this returns.

@@ -284,11 +284,11 @@ def _groups(
             place = (dataset, in_words(trial.split))
             name = name_of(vars(trial))
             out.setdefault(place, {}).setdefault(name, []).append((trial, row or {}))
-    for place, group in list(out.items()):
-        out[place] = {
-            n: cells for n, cells in group.items() if any(r for _, r in cells)
-        }
-    return {place: group for place, group in out.items() if group}
+    begun = {
+        place: {n: cells for n, cells in group.items() if any(r for _, r in cells)}
+        for place, group in out.items()
+    }
+    return {place: group for place, group in begun.items() if group}
 
 
 def _is_whole(cells: Cells) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-ERRORS = ("rmse", "mae")
-LISTS = ("precision", "recall", "ndcg", "map", "mrr")
+from mfcourse.evaluate import ERRORS, RANKED
+
 NUMBERS = (int, float)  # a bool is none: kinds are compared, not their ancestors
 
 
@@ -92,7 +92,7 @@ def is_metric(name: Any) -> bool:
     bool
     """
     kind, at, n = str(name).partition("@")
-    return (kind in LISTS and n.isdecimal() and int(n) > 0) or (
+    return (kind in RANKED and n.isdecimal() and int(n) > 0) or (
         kind in ERRORS and not at
     )
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,17 +23,13 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
 from mfcourse import datasets, evaluate, split
-from mfcourse.experiments.declare import (
-    ERRORS,
-    Experiment,
-    dataset_name,
-    hyper_parameters,
-)
+from mfcourse.evaluate import ERRORS
+from mfcourse.experiments.declare import Experiment, dataset_name, hyper_parameters
 from mfcourse.experiments.ledger import Ledger, pack
 from mfcourse.experiments.search import Plan, Trial
 
@@ -389,14 +385,11 @@ class _Peak:
 # ---- Workers -------------------------------------------------------------------------
 
 Frames = dict[str, tuple[str, pd.DataFrame]]  # hash → name and prepared ratings
-
-
-class _Submit(Protocol):
-    def __call__(self, trial: Trial) -> Future[dict[str, Any]]: ...
+Submit = Callable[[Trial], Future[dict[str, Any]]]
 
 
 @contextmanager
-def _workers(jobs: int, frames: Frames) -> Iterator[_Submit]:
+def _workers(jobs: int, frames: Frames) -> Iterator[Submit]:
     """A function that takes a trial and promises its row."""
     import scipy.linalg  # noqa: F401 (brings a BLAS of its own, to be limited too)
     from threadpoolctl import threadpool_limits

@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from mfcourse.experiments.declare import ERRORS, Entry, Experiment, hyper_parameters
+from mfcourse.evaluate import ERRORS
+from mfcourse.experiments.declare import Entry, Experiment, hyper_parameters
 
 Rows = Mapping[str, Mapping[str, Any]]  # key → row of the ledger
 
