@@ -10,12 +10,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
+    "cluster",
     "datasets",
     "evaluate",
     "interactions",
     "metrics",
     "models",
     "plots",
+    "retrieval",
     "split",
 )
 _NAMES = {
@@ -37,6 +39,7 @@ _NAMES = {
     "ImplicitALSModel": "models.ials",
     "BPRModel": "models.bpr",
     "EASEModel": "models.ease",
+    "SparkALSModel": "models.spark",
 }
 __all__ = [*_MODULES, *_NAMES]
 

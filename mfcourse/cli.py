@@ -505,7 +505,7 @@ def _progress(args: argparse.Namespace) -> int:
         (
             lesson.number,
             lesson.title.partition(":")[0],
-            f"{lesson.exercises} of {progress.EXERCISES}",
+            f"{lesson.exercises} of {lesson.asked}",
             f"{lesson.questions} of {progress.QUESTIONS}",
             "yes" if lesson.predicted else "-",
             "yes" if lesson.played else "-",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -380,21 +379,17 @@ def check_java() -> Finding:
     Finding
         Never a problem.
     """
-    cure = "for Spark only: install a Java (JDK or JRE) of version 17 or newer"
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java is None:
-        return Finding("java", "note", "none, and only Spark needs it", cure)
+    from mfcourse import cluster
+
     try:
-        done = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, timeout=10, check=True
-        )
-        version = (done.stderr or done.stdout).split('"')[1]
-        old = int(version.split(".")[0].split("-")[0]) < 17
-    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
-        return Finding("java", "note", f"{java} does not say its version", cure)
-    found = f"{version} at {java}"
-    return Finding("java", "note" if old else "ok", found, cure if old else "")
+        path, version = cluster.java()
+    except cluster.SparkError as error:
+        found = str(error).removesuffix(cluster.CURE).rstrip(" .")
+        return Finding("java", "note", f"{found}; all else works", cluster.CURE)
+    if util.find_spec("pyspark") is None:
+        found = f"{version} at {path}; pyspark is not there, and only Spark needs it"
+        return Finding("java", "note", found, install("pyspark>=4.2"))
+    return Finding("java", "ok", f"{version} at {path}")
 
 
 CHECKS: dict[str, Callable[[], Finding]] = {

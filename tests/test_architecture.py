@@ -30,7 +30,8 @@ ARROWS = """
 mfcourse       → *
 cli            → *
 __main__       → cli
-doctor         → datasets
+doctor         → datasets cluster
+cluster        →
 datasets       →
 split          →
 metrics        →
@@ -39,8 +40,10 @@ plots          →
 interactions   →
 evaluate       → metrics split interactions
 models         → models/*
+models/_in_spark → interactions models/_* cluster
 models/_*      → interactions models/_*
 models/base    → interactions models/_* mfcourse
+models/spark   → interactions models/_* models/base cluster
 models/knn     → interactions models/_* models/base models/baselines
 models/als     → interactions models/_* models/base models/baselines
 models/ials    → interactions models/_* models/base models/baselines
@@ -58,7 +61,7 @@ learn*         → learn models plots
 # experiments are tools beside the course, which nothing else imports.
 CORE = ("datasets", "split", "interactions", "metrics", "evaluate", "models*")
 CONTENT = "exercises/lesson_*"
-MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_300, 7_000
+MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_600, 8_000
 BESIDE = {"grading": 2_100, "experiments": 1_150}
 
 # The names of hyper-parameters; each may end in _user or _item.
@@ -66,6 +69,7 @@ GLOSSARY = {
     "n_factors",
     "n_neighbors",
     "n_epochs",
+    "n_blocks",
     "reg",
     "lr",
     "decay",
@@ -91,6 +95,9 @@ GLOSSARY = {
     "min_support",
     "normalize",
     "binary",
+    "implicit",
+    "master",
+    "memory",
 }
 ELSEWHERE = {
     "rank": "n_factors",
@@ -551,17 +558,17 @@ def test_a_file_or_package_that_outgrows_its_budget_is_seen():
     assert breaks_budget({"models/als": lines(201)}) == [
         "models/als has 201 lines of code, of 200"
     ]
-    core = {f"models/m{i}": lines(200) for i in range(16)} | {"metrics": lines(101)}
+    core = {f"models/m{i}": lines(200) for i in range(17)} | {"metrics": lines(201)}
     assert breaks_budget(core) == [
-        "datasets … evaluate, models has 3301 lines of code, of 3300"
+        "datasets … evaluate, models has 3601 lines of code, of 3600"
     ]
     assert breaks_budget({"grading": lines(1_000), "grading/a": lines(1_101)}) == [
         "grading has 2101 lines of code, of 2100"
     ]
     beside = {"exercises/lesson_01": "x", "grading/a": lines(2_000)}
-    assert breaks_budget({"plots": lines(7_000), **beside}) == []
-    assert breaks_budget({"plots": lines(7_001)}) == [
-        "mfcourse has 7001 lines of code, of 7000"
+    assert breaks_budget({"plots": lines(8_000), **beside}) == []
+    assert breaks_budget({"plots": lines(8_001)}) == [
+        "mfcourse has 8001 lines of code, of 8000"
     ]
 
 

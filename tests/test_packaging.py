@@ -120,12 +120,14 @@ def test_the_lock_covers_every_supported_python():
 
 def test_environment_yml_equals_pyproject():
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    listed = [Requirement(line) for line in re.findall(r"^  - ([^:\n]+)$", text, re.M)]
+    lines = re.findall(r"^ +- ([^:\n#]+?)(?:  #.*)?$", text, re.M)
+    assert lines.pop() == "-e ."
+    listed = [Requirement(line) for line in lines]
     found = {CONDA_NAMES.get(r.name, r.name): r.specifier for r in listed}
     assert found.pop("conda-forge") == found.pop("nodefaults") == SpecifierSet()
     assert found.pop("pip") == SpecifierSet()
+    assert found.pop("openjdk") == SpecifierSet(">=17"), "Java is no Python package"
     python = PROJECT["project"]["requires-python"]
     assert found.pop("python") == SpecifierSet(f"{python},<3.15")
     needs = map(Requirement, PROJECT["project"]["dependencies"])
     assert found == {need.name: need.specifier for need in needs}
-    assert text.endswith("  - pip:\n      - -e .\n")

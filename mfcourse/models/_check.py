@@ -76,6 +76,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "damping_user": {"low": 0},
     "damping_item": {"low": 0},
     "n_epochs": {"low": 1, "kind": int},
+    "n_blocks": {"low": 1, "kind": int},
     "cg_steps": {"low": 1, "kind": int},
     "init_sd": {"low": 0},
     "patience": {"low": 1, "kind": int},
@@ -91,6 +92,7 @@ CHOICES: dict[str, list[Any]] = {
     "weighted": [True, False],
     "dtype": ["float64", "float32"],
     "engine": ["fast", "plain"],
+    "implicit": [True, False],
 }
 
 

@@ -1,0 +1,581 @@
+"""Spark on this machine or on a cluster: one address decides.
+
+    session()                              all cores of this machine: local[*]
+    session("spark://host:7077")           a cluster; the same code runs there
+    with LocalCluster() as cluster:        a cluster on this machine, to practise on:
+        session(cluster.url)               one master, two workers, on 127.0.0.1
+
+There is one session a process, as Spark has it; `close` ends it, and its Java process.
+Java's own words go to a log file and never into a notebook: what goes wrong is told in
+one sentence, a `SparkError`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+CURES = {
+    "Debian, Ubuntu": "apt install openjdk-17-jre-headless",
+    "Fedora": "dnf install java-21-openjdk-headless",
+    "macOS": "brew install --cask temurin@17",
+    "Windows": "winget install EclipseAdoptium.Temurin.17.JRE",
+    "conda": "conda install openjdk=17",
+}
+CURE = "; ".join(f"{system}: {line}" for system, line in CURES.items())
+LOG = Path(tempfile.gettempdir()) / f"mfcourse-spark-{os.getpid()}.log"
+LOOPBACK = "127.0.0.1"
+LEAST = 472  # MB; Spark refuses to start with less
+
+
+class SparkError(RuntimeError):
+    """What kept Spark from its work, in one sentence, with the cure."""
+
+
+def java() -> tuple[str, str]:
+    """The Java that Spark will use: that of ``JAVA_HOME``, or the first on the path.
+
+    Returns
+    -------
+    path, version : str
+
+    Raises
+    ------
+    SparkError
+        There is none, or it is older than 17.
+    """
+    home = os.environ.get("JAVA_HOME")
+    path = shutil.which("java", path=os.path.join(home, "bin") if home else None)
+    where = f" in JAVA_HOME={home}" if home else ""
+    if path is None:
+        raise SparkError(
+            f"Spark needs Java 17 or newer, and there is none{where}. {CURE}"
+        )
+    try:
+        done = subprocess.run(
+            [path, "-version"], capture_output=True, text=True, timeout=30, check=True
+        )
+        version = (done.stderr or done.stdout).split('"')[1]
+        old = int(re.split(r"[.\-+]", version)[0]) < 17
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
+        raise SparkError(
+            f"{path} does not say its version; Spark needs Java 17 or newer. {CURE}"
+        ) from None
+    if old:
+        raise SparkError(f"{path} is Java {version}; Spark needs 17 or newer. {CURE}")
+    return path, version
+
+
+# ---- A session -----------------------------------------------------------------------
+
+
+def session(master: str | None = None, *, memory: str = "1g", wait: float = 120) -> Any:
+    """Open a Spark session, quietly; one that is open on the same master is kept.
+
+    Parameters
+    ----------
+    master : str, optional
+        ``local[*]`` (all cores of this machine), ``local[2]``, ``spark://host:port``,
+        or another URL that Spark knows. Without it ``MFCOURSE_SPARK_MASTER`` decides,
+        else ``local[*]``. A session on another master is closed first.
+    memory : str
+        For the driver and for each executor, as "900m" or "2g".
+    wait : float
+        Seconds until a cluster must have given us a first executor.
+
+    Returns
+    -------
+    pyspark.sql.SparkSession
+        ``with session() as spark:`` closes it at the end; so does `close`.
+
+    Raises
+    ------
+    SparkError
+        No Java, no pyspark, nothing at that address, too little memory.
+    """
+    master = master or os.environ.get("MFCOURSE_SPARK_MASTER") or "local[*]"
+    kept = active()
+    if kept is not None and kept.sparkContext.master == master:
+        return kept
+    home()
+    java()
+    _check_memory(memory, master)
+    _check_master(master)
+    close()
+    try:
+        with _in_one_sentence(memory):
+            spark = _start(master, memory)
+            if not master.startswith("local"):
+                _wait_for_executor(spark, memory, wait)
+    except BaseException:  # Ctrl-C too
+        close()
+        raise
+    return spark
+
+
+def active() -> Any:
+    """The session that is open, or None.
+
+    Returns
+    -------
+    pyspark.sql.SparkSession or None
+    """
+    if sys.modules.get("pyspark") is None:
+        return None
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    context = SparkContext._active_spark_context
+    if context is None or context._jsc is None:
+        return None
+    from py4j.protocol import Py4JError
+
+    try:
+        stopped = context._jsc.sc().isStopped()
+    except (OSError, Py4JError):  # Java has died
+        stopped = True
+    return None if stopped else SparkSession.builder.getOrCreate()
+
+
+@contextmanager
+def using(master: str | None, memory: str) -> Iterator[Any]:
+    """The open session, or one that is closed again afterwards.
+
+    Parameters
+    ----------
+    master : str or None
+        None or "": the open one, wherever it is.
+    memory : str
+
+    Yields
+    ------
+    pyspark.sql.SparkSession
+    """
+    before = active()
+    spark = before if before and not master else session(master, memory=memory)
+    try:
+        with _in_one_sentence(memory):
+            yield spark
+    finally:
+        if spark is not before:
+            close()
+
+
+def close() -> None:
+    """Close the session, if one is open, and end its Java process."""
+    if sys.modules.get("pyspark") is None:
+        return
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    with suppress(Exception):  # it may have died
+        if (spark := active()) is not None:
+            type(spark).stop(spark)
+    gateway = SparkContext._gateway
+    SparkContext._gateway = SparkContext._jvm = None
+    # Where Java died, these could not be told.
+    SparkContext._active_spark_context = SparkSession._instantiatedSession = None
+    if gateway is None:
+        return
+    with suppress(Exception):
+        gateway.shutdown()
+    process = gateway.proc
+    process.stdin.close()  # Java ends with its input
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    process.kill()
+    process.wait()
+    shutil.rmtree(gateway.scratch, ignore_errors=True)
+
+
+@contextmanager
+def bar(spark: Any, name: str, show: bool) -> Iterator[None]:
+    """Show how many stages Spark has finished of those it knows so far.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    name : str
+        Stands before the bar.
+    show : bool
+        False: no bar.
+
+    Yields
+    ------
+    None
+    """
+    from tqdm import tqdm  # tqdm.auto warns where ipywidgets is missing
+
+    tracker, over = spark.sparkContext.statusTracker(), threading.Event()
+    earlier = set(tracker.getJobIdsForGroup())
+
+    def look() -> None:
+        while not over.wait(0.3):
+            jobs = map(tracker.getJobInfo, set(tracker.getJobIdsForGroup()) - earlier)
+            stages = [stage for job in jobs if job for stage in job.stageIds]
+            known = [info for info in map(tracker.getStageInfo, stages) if info]
+            done = sum(i.numCompletedTasks == i.numTasks for i in known)
+            if (progress.n, progress.total) != (done, len(stages)):
+                progress.n, progress.total = done, len(stages)
+                progress.refresh()
+
+    with tqdm(desc=name, unit=" stages", disable=not show) as progress:
+        watch = threading.Thread(target=look, daemon=True)
+        if show:
+            watch.start()
+        try:
+            yield
+            progress.n = progress.total
+        finally:
+            over.set()
+            if show:
+                watch.join()
+
+
+def home() -> Path:
+    """Where pyspark lies.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    SparkError
+        It is not installed.
+    """
+    try:
+        import pyspark
+    except ModuleNotFoundError:
+        raise SparkError(
+            "Spark needs the extra spark: python3 course.py add spark, or pip install "
+            "'pyspark>=4.2'"
+        ) from None
+    return Path(pyspark.__file__).parent
+
+
+def _start(master: str, memory: str) -> Any:
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    scratch = tempfile.mkdtemp(prefix="mfcourse-spark-")  # what Java leaves lying about
+    java_options = "-Xss16m"  # ALS hangs each epoch on the last: a deep stack
+    settings = {
+        "spark.app.name": "mfcourse",
+        "spark.driver.extraJavaOptions": f"{java_options} -Djava.io.tmpdir={scratch}",
+        "spark.driver.memory": memory,
+        "spark.executor.extraJavaOptions": java_options,
+        "spark.local.dir": scratch,
+        "spark.executor.memory": memory,
+        "spark.master": master,
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if master.startswith("local") or LOOPBACK in master:  # nobody else shall listen
+        settings["spark.driver.host"] = LOOPBACK
+        settings["spark.driver.bindAddress"] = LOOPBACK
+        settings["spark.sql.shuffle.partitions"] = "16"  # 200 are for a real cluster
+    conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
+    with LOG.open("wb") as log:
+        try:
+            gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
+        except BaseException:  # Ctrl-C too
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    gateway.scratch = scratch
+    atexit.register(close)  # as often as it likes: a second one does nothing
+    logging.getLogger().addFilter(_is_not_py4j)
+    # Of the newest pandas; what we use of it is tested.
+    warnings.filterwarnings("ignore", module=r"pyspark\.")
+    SparkContext(conf=conf, gateway=gateway)
+    spark = SparkSession.builder.getOrCreate()
+    vars(spark)["stop"] = close  # also where Java has died, when its own would raise
+    return spark
+
+
+def _is_not_py4j(record: logging.LogRecord) -> bool:
+    """Where Java has died, py4j logs each thing that it could not tell it."""
+    return record.module not in ("clientserver", "java_gateway")
+
+
+def _wait_for_executor(spark: Any, memory: str, wait: float) -> None:
+    """Without one, the first job would wait for ever, and not say for what."""
+    context = spark.sparkContext._jsc.sc()
+    # The driver is one of those that have memory.
+    if not _until(lambda: context.getExecutorMemoryStatus().size() > 1, wait):
+        raise SparkError(
+            f"{spark.sparkContext.master} has no free worker with {memory} of memory "
+            f"after {wait:g} s. Ask for less, memory='{LEAST}m' at least, or start "
+            "larger workers"
+        )
+
+
+def _check_memory(memory: str, master: str) -> None:
+    import psutil
+
+    form = re.fullmatch(r"(\d+)([mg])b?", memory.lower())
+    if form is None:
+        raise SparkError(f"memory is written '900m' or '2g'; got {memory!r}")
+    size = int(form[1]) * (1 if form[2] == "m" else 1024)
+    there = psutil.virtual_memory().total // 2**20
+    if size < LEAST:
+        raise SparkError(
+            f"Spark does not start with memory={memory!r}; give it '{LEAST}m' or more"
+        )
+    if size > there and master.startswith("local"):
+        raise SparkError(
+            f"memory={memory!r} is more than this machine has, {there} MB; ask for less"
+        )
+
+
+def _check_master(master: str) -> None:
+    """A wrong address is known at once; Spark itself would take a minute to give up."""
+    if not re.match(r"local($|\[(\*|\d+)(, ?\d+)?\]$)|(spark|k8s)://.|yarn$", master):
+        raise SparkError(
+            f"{master!r} is no address of a Spark master; expected local[*], local[2], "
+            "spark://host:7077, yarn or k8s://…"
+        )
+    if not master.startswith("spark://"):
+        return
+    addresses = master.removeprefix("spark://").split(",")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise SparkError(f"{master!r} lacks a port; expected spark://host:7077")
+        if _answers(host, int(port)):
+            return
+    raise SparkError(
+        f"nothing answers at {master}. Is the master running, and is that its port? "
+        "LocalCluster() starts one on this machine"
+    )
+
+
+@contextmanager
+def _in_one_sentence(memory: str) -> Iterator[None]:
+    """What Spark throws, as a sentence instead of a page of Java."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JError, PySparkException, ConnectionError) as error:
+        raise SparkError(_cause(error, memory)) from None
+
+
+def _cause(error: Exception, memory: str) -> str:
+    text = str(error)
+    with suppress(OSError):
+        text += LOG.read_text(errors="replace")[-20_000:]
+    if re.search("OutOfMemoryError|GC overhead|exit code 52", text):
+        return (
+            f"Spark ran out of memory at memory={memory!r}. Give it more, as in "
+            "memory='4g', or fewer factors"
+        )
+    if "All masters are unresponsive" in text:
+        return "what answers at that address is no Spark master of this version"
+    if "StackOverflowError" in text:
+        return (
+            "the chain of epochs got too long for Spark; fewer of them, or a folder "
+            "that all workers reach: spark.sparkContext.setCheckpointDir(…)"
+        )
+    if "No space left on device" in text:
+        return "the disk that Spark writes to is full; set SPARK_LOCAL_DIRS to another"
+    java_line = getattr(error, "java_exception", None)
+    first = java_line.toString() if java_line is not None else str(error)
+    first = re.sub(r"^[\w.$]+(Exception|Error): ", "", first.strip().splitlines()[0])
+    return f"Spark could not do it: {first[:300]} (all that it said: {LOG})"
+
+
+def _answers(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=5):
+        return True
+    return False
+
+
+def _until(there: Callable[[], bool], seconds: float) -> bool:
+    """Ask until the answer is yes; whether it was, within so many seconds."""
+    end = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+# ---- A cluster on this machine -------------------------------------------------------
+
+
+class LocalCluster:
+    """A Spark cluster of one master and some workers, all on 127.0.0.1.
+
+    Each is a Java process of its own, as on a real cluster, and ends with this one.
+
+    Parameters
+    ----------
+    workers : int
+    cores : int
+        Of each worker.
+    memory : str
+        Of each worker, as "1g"; a session may ask for as much.
+    port : int
+        Of the master; 0 picks a free one.
+
+    Attributes
+    ----------
+    url : str
+        The address for `session`.
+
+    Raises
+    ------
+    SparkError
+        No Java, no pyspark, the port is taken, or a process ended at once.
+    """
+
+    def __init__(
+        self, workers: int = 2, cores: int = 1, memory: str = "1g", port: int = 0
+    ) -> None:
+        java()
+        _check_memory(memory, "local")
+        self._script = home() / "bin" / ("spark-class" + ".cmd" * (os.name == "nt"))
+        port, self._page = _free_port(port), _free_port(0)
+        self.url = f"spark://{LOOPBACK}:{port}"
+        self._folder = Path(tempfile.mkdtemp(prefix="mfcourse-cluster-"))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._end = weakref.finalize(self, _end, self._processes, self._folder)
+        try:
+            self._run("master.Master", "--port", port, "--webui-port", self._page)
+            self._wait(lambda: self.alive() is not None)
+            for w in range(workers):
+                self._run(
+                    "worker.Worker", "--port", 0, "--webui-port", 0, "--cores", cores,
+                    "--memory", memory, "-d", self._folder / str(w), self.url,
+                )  # fmt: skip
+            self._wait(lambda: self.alive() == workers)
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+
+    def alive(self) -> int | None:
+        """How many workers the master counts as alive.
+
+        Returns
+        -------
+        int or None
+            None where the master does not answer.
+        """
+        page = f"http://{LOOPBACK}:{self._page}/json/"
+        try:
+            with build_opener(ProxyHandler({})).open(page, timeout=5) as reply:
+                return int(json.load(reply)["aliveworkers"])
+        except (URLError, OSError, ValueError):
+            return None
+
+    def kill_worker(self, number: int = 0) -> None:
+        """End a worker, and what runs on it, as a power cut would.
+
+        Parameters
+        ----------
+        number : int
+            From 0.
+
+        Raises
+        ------
+        IndexError
+            There is no such worker.
+        """
+        process = self._processes[1:][number]
+        _kill(process)
+        process.wait()
+
+    def close(self) -> None:
+        """End the session on this cluster, if it is open, and all processes."""
+        open_one = active()
+        if open_one is not None and open_one.sparkContext.master == self.url:
+            close()
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, kind: str, *options: object) -> None:
+        command = [self._script, f"org.apache.spark.deploy.{kind}", "--host", LOOPBACK]
+        # A port that is taken is an error, not the next one.
+        options_of_java = "-Dspark.port.maxRetries=0 -XX:+UseSerialGC"
+        settings = {
+            "SPARK_HOME": str(home()),
+            "SPARK_LOCAL_DIRS": str(self._folder),
+            "SPARK_LOCAL_IP": LOOPBACK,
+            "SPARK_DAEMON_JAVA_OPTS": f"{options_of_java} -XX:TieredStopAtLevel=1",
+        }
+        log = self._folder / f"{len(self._processes)}.log"
+        with log.open("wb") as file:
+            self._processes.append(
+                subprocess.Popen(
+                    [*map(str, command), *map(str, options)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,  # Ctrl-C is for the notebook
+                    env=os.environ | settings,
+                )
+            )
+
+    def _wait(self, there: Callable[[], bool]) -> None:
+        ended = lambda: any(p.poll() is not None for p in self._processes)  # noqa: E731
+        if not _until(lambda: there() or ended(), 90) or ended():
+            log = self._folder / f"{len(self._processes) - 1}.log"
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise SparkError(" ".join(["the cluster did not come up:", *last]))
+
+
+def _free_port(port: int) -> int:
+    """This port, if it is free; for 0, one that is."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError):
+            raise SparkError(
+                f"port {port} of {LOOPBACK} is taken or not allowed; take another, or "
+                "port=0 for any that is free"
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # with its executors
+
+
+def _end(processes: list[subprocess.Popen[bytes]], folder: Path) -> None:
+    """Nothing on them is worth a farewell: what a worker wrote lies in the folder."""
+    for process in reversed(processes):
+        _kill(process)
+        process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
