@@ -498,7 +498,8 @@ def test(args: "list[str]") -> int:
         return _become([*pytest, *args])
     code = 0
     for run in (
-        ["tests", "-n", "2", *args],
+        # three for two cores, as many tests wait for a process of theirs
+        ["tests", "-n", "3", "--dist", "worksteal", *args],
         ["--nbval", "notebooks", "-n", "2", "--dist", "loadscope"],
     ):
         print("$ pytest " + " ".join(run), flush=True)

@@ -29,10 +29,12 @@ examples:
   python notebooks/refresh.py notebooks/00_*.ipynb     some of them
   python notebooks/refresh.py --check                  run nothing; exit with 1 where a
                                                        notebook is not tidy
+  python notebooks/refresh.py --spark notebooks/08_*   record the Spark cells anew, too:
+                                                       needs Java 17 and pyspark
 
 A second run changes nothing. A notebook that fails, or that Ctrl-C stops, stays as it
 was. A cell tagged raises-exception may fail; one tagged nbval-skip is not run and keeps
-its outputs.
+its outputs. --spark also runs those of them that are tagged spark, and lets none fail.
 """
 
 
@@ -93,7 +95,7 @@ def check_pictures(notebook: Any) -> None:
                     raise ValueError(f"cell {number}: a figure lost its picture")
 
 
-def execute(path: Path) -> Any:
+def execute(path: Path, spark: bool = False) -> Any:
     """Run a notebook in its folder, on this Python; return it tidy.
 
     Raises
@@ -104,6 +106,10 @@ def execute(path: Path) -> Any:
         A figure came without picture or words.
     """
     notebook = nbformat.read(path, as_version=4)
+    recorded = {}  # Spark cells: skipped otherwise, and may fail where there is no Java
+    for cell in notebook.cells:
+        if spark and "spark" in cell.metadata.get("tags", ()):
+            recorded[cell.id], cell.metadata["tags"] = cell.metadata["tags"], []
     n_code = sum(cell.cell_type == "code" for cell in notebook.cells)
     with tqdm(total=n_code, desc=path.name, leave=False, disable=None) as bar:
         client = NotebookClient(
@@ -112,7 +118,7 @@ def execute(path: Path) -> Any:
                 kernel_name=CURRENT_ENV_KERNEL_NAME,
                 kernel_spec_manager=NbvalKernelspecManager(),
             ),
-            timeout=300,
+            timeout=900 if spark else 300,
             record_timing=False,
             skip_cells_with_tag="nbval-skip",
             resources={"metadata": {"path": str(path.parent)}},
@@ -120,9 +126,26 @@ def execute(path: Path) -> Any:
         )
         env = {**os.environ, "MFCOURSE_RECORD": "0"}
         client.execute(env=env, stderr=subprocess.DEVNULL)
+    _as_if_skipped(notebook, recorded)
     tidy(notebook)
     check_pictures(notebook)
     return notebook
+
+
+def _as_if_skipped(notebook: Any, recorded: dict[str, Any]) -> None:
+    """Give cells that ran for once their tags again, and no place in the counting."""
+    ran = 0
+    for cell in notebook.cells:
+        if cell.get("execution_count") is None:
+            continue
+        if cell.id in recorded:
+            cell.metadata["tags"], cell.execution_count = recorded[cell.id], None
+            ran += 1
+        else:
+            cell.execution_count -= ran
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = cell.execution_count
 
 
 def untidy(path: Path) -> bool:
@@ -136,9 +159,9 @@ def untidy(path: Path) -> bool:
     return path.read_text(encoding="utf-8") != _text(notebook)
 
 
-def refresh(path: Path) -> bool:
+def refresh(path: Path, spark: bool = False) -> bool:
     """Run one notebook; replace its file, whole or not at all, where it changed."""
-    text = _text(execute(path))
+    text = _text(execute(path, spark))
     if text == path.read_text(encoding="utf-8"):
         return False
     with _beside(path) as new:
@@ -169,6 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
     parser.add_argument("--check", action="store_true", help="run nothing, change none")
+    parser.add_argument("--spark", action="store_true", help="record Spark cells anew")
     given = parser.parse_args(arguments)
     paths = given.notebooks or sorted(
         path
@@ -187,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
                 failed += bad
                 says = "not tidy: run refresh.py on it" if bad else "tidy"
             else:
-                says = "refreshed" if refresh(path) else "unchanged"
+                says = "refreshed" if refresh(path, given.spark) else "unchanged"
                 says += f", {time.perf_counter() - start:.1f} s"
         except FAILURES as error:
             failed += 1

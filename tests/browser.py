@@ -62,19 +62,19 @@ FORGET = f"""() => {WIDGET}.content.widgets.forEach(cell => {{
 DONE = f"""() => {WIDGET}.sessionContext.session.kernel.status === 'idle'
     && ({CELLS})().every(cell => cell.count && cell.state === 'idle'
         || cell.tags.includes('nbval-skip'))"""
+CLOSE = f"() => {WIDGET}.sessionContext.shutdown()"
+THEME = """async name => {
+    await window.jupyterapp.commands.execute('apputils:change-theme', {theme: name});
+}"""
 
 
 @contextlib.contextmanager
-def lab(
-    root: Path, home: Path, dark: bool = False, record: bool = False
-) -> Iterator[str]:
+def lab(root: Path, home: Path, record: bool = False) -> Iterator[str]:
     """A JupyterLab that serves ``root`` and keeps all else in ``home``; its address."""
     settings = home / "settings" / "@jupyterlab"
     write_settings(settings / "notebook-extension" / "tracker", TRACKER)
     apps = settings / "apputils-extension"
     write_settings(apps / "notification", {"fetchNews": "false"})
-    theme = "JupyterLab Dark" if dark else "JupyterLab Light"
-    write_settings(apps / "themes", {"theme": theme})
     env = os.environ | {
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
@@ -141,6 +141,7 @@ class Opened:
     def __init__(self, page: Any, url: str, progress: Path) -> None:
         self.page = page
         self.url = url
+        self.name = ""
         self.progress = progress
         self.outside: set[str] = set()
         page.on("request", lambda request: self._note(request.url))
@@ -152,8 +153,15 @@ class Opened:
             self.outside.add(url)
 
     def open(self, name: str) -> None:
+        self.name = Path(name).stem
         self.page.goto(f"{self.url}/lab/tree/{name}?token={TOKEN}&reset")
         self.page.wait_for_function(READY, timeout=90_000)
+
+    def paint(self, dark: bool) -> None:
+        """Change to the dark theme, or to the light one."""
+        self.page.evaluate(THEME, "JupyterLab Dark" if dark else "JupyterLab Light")
+        said = f"document.body.dataset.jpThemeLight === '{str(not dark).lower()}'"
+        self.page.wait_for_function(said)
 
     def run_all(self, timeout_s: float = 180) -> list[dict[str, Any]]:
         """Run every cell; wait; the code cells with count, state, outputs and tags."""
@@ -164,11 +172,31 @@ class Opened:
         return self.page.evaluate(CELLS)
 
 
+class Served:
+    """A JupyterLab and a Chromium that open one notebook after the other."""
+
+    def __init__(self, browser: Any, url: str, root: Path, progress: Path) -> None:
+        self.browser, self.url = browser, url
+        self.root, self.progress = root, progress
+
+    @contextlib.contextmanager
+    def opened(self, notebook: Path, width: int = 1280) -> Iterator[Opened]:
+        """Open a copy of a notebook, so that the reference stays as it is."""
+        for file in [notebook, *notebook.parent.glob("*_checks.json")]:
+            shutil.copy(file, self.root)
+        page = self.browser.new_page(viewport={"width": width, "height": HIGH})
+        try:
+            here = Opened(page, self.url, self.progress)
+            here.open(notebook.name)
+            yield here
+            page.evaluate(CLOSE)  # a kernel that nobody looks at takes memory
+        finally:
+            page.close()
+
+
 @contextlib.contextmanager
-def opened(
-    notebook: Path, *, dark: bool = False, width: int = 1280, record: bool = False
-) -> Iterator[Opened]:
-    """Open a copy of a notebook, so that the reference stays as it is.
+def serve(record: bool = False) -> Iterator[Served]:
+    """Start both; a test that needs them twice would wait twice.
 
     With ``record``, what is done there goes into a progress log of its own.
     """
@@ -179,37 +207,31 @@ def opened(
         root, home = folder / "root", folder / "home"
         root.mkdir()
         home.mkdir()
-        for file in [notebook, *notebook.parent.glob("*_checks.json")]:
-            shutil.copy(file, root)
-        url = stack.enter_context(lab(root, home, dark, record))
+        url = stack.enter_context(lab(root, home, record))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         stack.callback(browser.close)
-        page = browser.new_page(viewport={"width": width, "height": HIGH})
-        here = Opened(page, url, home / "mfcourse")
-        here.open(notebook.name)
-        yield here
+        yield Served(browser, url, root, home / "mfcourse")
 
 
-def shots(notebook: Path, folder: Path, dark: bool = False, width: int = 1280) -> int:
+def shots(here: Opened, folder: Path) -> int:
     """Run a notebook and write it as pictures from top to bottom; how many."""
     folder.mkdir(parents=True, exist_ok=True)
-    with opened(notebook, dark=dark, width=width) as lab_page:
-        lab_page.run_all()
-        page = lab_page.page
-        panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer").first
-        end, step = panel.evaluate(
-            """p => [
-                [...p.querySelectorAll('.jp-Cell')].at(-1).getBoundingClientRect().bottom
-                    - p.getBoundingClientRect().top + p.scrollTop,
-                p.clientHeight - 40,
-            ]"""
-        )
-        starts = range(0, int(end), int(step))
-        for number, top in enumerate(starts):
-            panel.evaluate("(p, top) => { p.scrollTop = top }", top)
-            page.evaluate("() => new Promise(requestAnimationFrame)")
-            page.screenshot(path=folder / f"{notebook.stem}_{number:02d}.png")
+    here.run_all()
+    page = here.page
+    panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer").first
+    end, step = panel.evaluate(
+        """p => [
+            [...p.querySelectorAll('.jp-Cell')].at(-1).getBoundingClientRect().bottom
+                - p.getBoundingClientRect().top + p.scrollTop,
+            p.clientHeight - 40,
+        ]"""
+    )
+    starts = range(0, int(end), int(step))
+    for number, top in enumerate(starts):
+        panel.evaluate("(p, top) => { p.scrollTop = top }", top)
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        page.screenshot(path=folder / f"{here.name}_{number:02d}.png")
     return len(starts)
 
 
@@ -224,7 +246,9 @@ def main() -> None:
     given = parser.parse_args()
     if not CHROMIUM:
         parser.error("no Chromium found; install it, or name it in MFCOURSE_CHROMIUM")
-    count = shots(given.notebook, given.folder, given.dark, given.width)
+    with serve() as served, served.opened(given.notebook, given.width) as here:
+        here.paint(given.dark)
+        count = shots(here, given.folder)
     print(f"{count} pictures in {given.folder}")
 
 

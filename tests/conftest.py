@@ -1,5 +1,6 @@
 """Fixtures and options that all tests share."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -17,9 +18,32 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("mfcourse", deadline=None, derandomize=True)
 settings.load_profile("mfcourse")
 
+# Files that take long, from the longest on. Each worker begins with its share of them:
+# begun last, one worker would end alone.
+LONG = [
+    *("hostile", "browser", "widgets", "experiments", "refresh", "grading"),
+    *("progress", "report", "ials", "datasets", "plots", "evaluate"),
+]
+
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="run long tests as a whole")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--soak"):
+        skip = pytest.mark.skip(reason="runs with --soak")
+        for item in filter(lambda item: item.get_closest_marker("rare"), items):
+            item.add_marker(skip)
+    # xdist's worksteal cuts the list into as many runs of one length as it has workers.
+    n = getattr(config, "workerinput", {}).get("workercount", 1)
+    place = {f"test_{name}": number for number, name in enumerate(LONG)}
+    parts = [[] for _ in range(n)]
+    for item in sorted(items, key=lambda item: place.get(item.path.stem, len(LONG))):
+        number = place.get(item.path.stem)
+        short = (part for part in parts if len(part) < len(items) / n)
+        (next(short) if number is None else parts[number % n]).append(item)
+    items[:] = itertools.chain.from_iterable(parts)
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ raise SystemExit("never run")
 def write(path: Path, text: str) -> Path:
     cells = [nbformat.v4.new_markdown_cell("# A title", metadata={"slideshow": 1})]
     for source in text.strip().split("\n---\n"):
-        tags = re.findall(r"^#tags (\S+)\n", source)
+        tags = " ".join(re.findall(r"^#tags (.*)\n", source)).split()
         cell = nbformat.v4.new_code_cell(re.sub(r"^#tags .*\n", "", source))
         cell.metadata = nbformat.from_dict({"tags": tags, "collapsed": True})
         cells.append(cell)
@@ -177,11 +177,57 @@ print("after")
 """
 
 
-def test_what_an_output_widget_captures_is_not_compared(tmp_path):
+def test_what_an_output_widget_captures_is_not_compared(tmp_path, monkeypatch):
+    # Where a widget captures, nbclient may see a reply only when its time is up: its
+    # issue 312, open. That is 300 s, so here it is less.
+    made = refresh.NotebookClient
+    monkeypatch.setattr(
+        refresh, "NotebookClient", lambda nb, **more: made(nb, **more | {"timeout": 30})
+    )
     path = write(tmp_path / "widgets.ipynb", WIDGETS)
     refresh.refresh(path)
     assert [o[0]["text"] for o in outputs(path)] == [["outside\n"], ["after\n"]]
     assert set(nbval(tmp_path).values()) == {"PASSED"}
+
+
+RECORDED = """
+1
+---
+#tags nbval-skip raises-exception spark
+1 + 1
+---
+#tags nbval-skip
+raise SystemExit("never run")
+---
+Out[1]
+"""
+
+
+def test_spark_cells_are_recorded_when_asked_and_kept_otherwise(tmp_path):
+    path = write(tmp_path / "lesson.ipynb", RECORDED)
+    refresh.refresh(path)
+    assert outputs(path)[1] == []
+    assert refresh.refresh(path, spark=True)
+    recorded = path.read_bytes()
+    assert outputs(path)[1][0]["data"]["text/plain"] == ["2"]
+    cells = json.loads(recorded)["cells"][1:]
+    counts = [1, None, None, 2]
+    assert [cell["execution_count"] for cell in cells] == counts
+    assert outputs(path)[3][0]["execution_count"] == 2
+    assert cells[1]["metadata"]["tags"] == ["nbval-skip", "raises-exception", "spark"]
+    assert not refresh.refresh(path)
+    assert path.read_bytes() == recorded
+    assert refresh.main(["--spark", str(path)]) == 0
+    assert path.read_bytes() == recorded
+
+
+def test_a_spark_cell_that_fails_is_not_recorded(tmp_path, capsys):
+    path = write(tmp_path / "lesson.ipynb", RECORDED.replace("1 + 1", "1 / 0"))
+    refresh.refresh(path)
+    before = path.read_bytes()
+    assert refresh.main(["--spark", str(path)]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    assert path.read_bytes() == before
 
 
 FOREIGN = """
@@ -222,11 +268,11 @@ def test_ctrl_c_leaves_the_notebook_whole(tmp_path, capsys, monkeypatch):
         self.write_bytes(text.encode()[:10])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(refresh, "execute", lambda p: nbformat.read(p, as_version=4))
+    monkeypatch.setattr(refresh, "execute", lambda p, _: nbformat.read(p, as_version=4))
     monkeypatch.setattr(Path, "write_text", interrupted)
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "other.ipynb")
     assert refresh.main([str(tmp_path / "other.ipynb"), str(path)]) == 0
-    monkeypatch.setattr(refresh, "execute", lambda p: nbformat.v4.new_notebook())
+    monkeypatch.setattr(refresh, "execute", lambda *_: nbformat.v4.new_notebook())
     assert refresh.main([str(path)]) == 130
     assert path.read_bytes() == before
     assert "stopped, left as it was" in capsys.readouterr().out

@@ -1,7 +1,9 @@
-"""Lessons with the bank's solutions put in run clean, and every check says Right.
+"""Lessons with the bank's solutions put in: every check says Right.
 
-Where there is a browser, test_browser.py runs them, once for both.
+Whole solved lessons run in test_browser.py, or here where there is no browser.
 """
+
+import ast
 
 import nbformat
 import pytest
@@ -24,12 +26,37 @@ def solve(notebook):
     return solved
 
 
+def exercises_of(name):
+    """How many a notebook has: two a lesson, but for the one of questions."""
+    return 2 if name[0].isdigit() and not name.startswith("09") else 0
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_solution_is_right_with_what_its_lesson_imports(path):
+    notebook = nbformat.read(path, as_version=4)
+    solved = solve(notebook)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    tree = ast.parse(first.source)
+    tree.body = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    lesson = {"__name__": "__main__"}
+    exec(compile(tree, path.name, "exec"), lesson)
+    said = []
+    for cell in solved:
+        *body, last = ast.parse(cell.source).body
+        exec(compile(ast.Module(body, []), path.name, "exec"), lesson)
+        says = eval(compile(ast.Expression(last.value), path.name, "eval"), lesson)
+        said.append(repr(says))
+    assert len(said) == exercises_of(path.name)
+    assert all(one.startswith("Right, in all ") for one in said), said
+
+
+@pytest.mark.rare
 @pytest.mark.skipif(bool(browser.CHROMIUM), reason="test_browser.py runs them")
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_solved_lesson_runs_clean_and_passes_its_checks(path):
     notebook = nbformat.read(path, as_version=4)
     solved = solve(notebook)
-    assert len(solved) == 2
+    assert len(solved) == exercises_of(path.name)
     where = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, timeout=120, resources=where).execute()
     for cell in solved:

@@ -38,6 +38,7 @@ learn.playground(draw, lesson="01", labels={"reg": "λ"}, k=(1, 4), reg=[0.1, 1,
     MSD.cell.replace(MSD.starter, MSD.source).replace(
         "ex = ", "import numpy as np\nex = "
     ),
+    'learn.practice("neighbours")',
     "learn.dashboard()",
 ]
 
@@ -68,7 +69,7 @@ def of(events, kind):
 
 def test_a_learner_acts_and_finds_it_again(page_of_widgets, monkeypatch):
     monkeypatch.setenv("MFCOURSE_RECORD", "1")
-    with browser.opened(page_of_widgets, record=True) as here:
+    with browser.serve(record=True) as both, both.opened(page_of_widgets) as here:
         monkeypatch.setenv("MFCOURSE_HOME", str(here.progress))
         assert not failed(here.run_all())
         page = here.page
@@ -96,18 +97,31 @@ def test_a_learner_acts_and_finds_it_again(page_of_widgets, monkeypatch):
         rate(page, "Toy Story", "5")
         rate(page, "Casablanca", "4")
 
+        practise(page)
+
+        for dark in (False, True):
+            here.paint(dark)
+            found = Axe().run(page, context=".mf")
+            assert found.violations_count == 0, found.generate_report()
+            assert found.response["passes"]
+
         assert not of(events := progress.events(), "nothing")
         assert [e.data["right"] for e in of(events, "answer")] == [False, True, True]
         assert [e.subject for e in of(events, "passed")] == ["msd_similarity"]
         assert [e.subject for e in of(events, "played")] == ["01"]
         assert [e.data["choice"] for e in of(events, "predicted")] == ["few"]
         assert [e.data["stars"] for e in of(events, "rated")] == [5, 4]
+        assert [e.data["grade"] for e in of(events, "practised")] == ["good", "again"]
 
         here.open(page_of_widgets.name)
         here.run_all()
         expect(group(page, "Quick check").get_by_text("2/3 right")).to_be_visible()
         expect(page.get_by_text("You predict: few")).to_be_visible()
         expect(page.get_by_label("Stars for Casablanca")).to_have_value("4")
+        words = "1 due · 2 new · 1 learned"
+        expect(group(page, "Practice").get_by_text(words).first).to_be_visible()
+        row = page.get_by_role("row", name=re.compile("09 .*1 of .* cards"))
+        expect(row).to_be_visible()
         row = page.get_by_role("row", name=re.compile("01 .*1 of 2.*2 of 3"))
         expect(row).to_be_visible()
         assert progress.events() == events
@@ -125,6 +139,24 @@ def answer_with_keys(page, quick, number):
     page.keyboard.press("Enter")
 
 
+def practise(page):
+    """Unfold and grade two cards with keys alone, and leave a third one open."""
+    cards = group(page, "Practice")
+    answer = cards.get_by_role("region", name="Answer")
+    cards.get_by_role("button", name="Show the answer").focus()
+    for key, counts in (("3", "0 due · 3 new"), ("1", "1 due · 2 new"), (None, "")):
+        page.keyboard.press("Space")
+        expect(answer).to_be_focused()
+        expect(answer.get_by_text("Trap:")).to_be_visible()
+        if key:
+            page.keyboard.press(key)
+            expect(cards.get_by_text(counts).first).to_be_visible()
+            expect(cards.locator(".mf-question")).to_be_focused()
+    cards.get_by_label("Your answer").focus()
+    page.keyboard.type("1 2 3 4")  # is text, and grades nothing
+    expect(cards.get_by_label("Your answer")).to_have_value("1 2 3 4")
+
+
 def rate(page, title, stars):
     """Find a film and give it stars, with keys alone."""
     studio = page.get_by_role("region", name="Studio")
@@ -138,18 +170,3 @@ def rate(page, title, stars):
     expect(
         studio.get_by_text(re.compile(f"{title}.*: {stars} stars")).first
     ).to_be_visible()
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing_wrong(page_of_widgets, dark):
-    with browser.opened(page_of_widgets, dark=dark) as here:
-        here.run_all()
-        quick = group(here.page, "Quick check")
-        right, wrong = right_and_wrong(1)
-        quick.get_by_role("button", name=wrong).click()
-        quick.get_by_role("button", name=right).click()
-        expect(quick.get_by_text("1/3 right")).to_be_visible()
-        rate(here.page, "Toy Story", "5")
-        found = Axe().run(here.page, context=".mf")
-        assert found.violations_count == 0, found.generate_report()
-        assert found.response["passes"]
