@@ -7,7 +7,7 @@ import pytest
 from mfcourse.learn import bank
 from mfcourse.learn.bank import Choice, Question
 
-LESSONS = [f"{number:02d}" for number in range(8)]
+LESSONS = sorted(path.stem for path in bank.QUESTIONS.glob("[0-9][0-9].txt"))
 CHECK = """\
 # A comment
 
@@ -28,11 +28,21 @@ CHECK = """\
 CARD = """\
 ? Why start from small
     random numbers?
+id: start
 topic: SGD
 = At zero, every gradient is zero.
     Equal values stay equal.
 level: 2
 source: S. Funk, 2006: "Try This"
+demo:
+    for start in (0, 1):
+
+        print(start)  # twice
+
+# The next card would stand here.
+prints:
+    0
+    1
 """
 
 
@@ -53,7 +63,9 @@ def test_questions_with_choices():
 
 
 def test_cards_with_an_answer_and_what_is_known_of_them():
-    about = {"topic": "SGD", "level": "2", "source": 'S. Funk, 2006: "Try This"'}
+    about = {"id": "start", "topic": "SGD", "level": "2", "prints": "0\n1"}
+    about["source"] = 'S. Funk, 2006: "Try This"'
+    about["demo"] = "for start in (0, 1):\n\n    print(start)  # twice"
     answer = "At zero, every gradient is zero. Equal values stay equal."
     card = Question("Why start from small random numbers?", (), answer, about)
     assert bank.parse(CARD) == (card,)
@@ -77,12 +89,26 @@ def test_cards_with_an_answer_and_what_is_known_of_them():
         ("? a\nwhy: b\n", 2, "'why: b' begins with none of '? ', '- ', "),
         ("? a\n-1\n", 2, "'-1' begins with none of"),
         ("? a\n?\n", 2, "'?' begins with none of"),
+        ("? a\ndemo: 1\n= b\n", 2, "'demo: 1' begins with none of"),
+        ("? a\n= b\n", 1, "0 lines 'id: '; a card has one"),
+        (CARD.replace("topic: SGD\n", ""), 1, "0 lines 'topic: '; a card has one"),
+        (CARD + "level: 3\n", 1, "2 lines 'level: '; a card has one"),
+        (CARD.replace("level: 2", "level: 4"), 7, "level '4'; it is 1, 2, 3"),
+        (CARD.partition("prints:")[0], 1, "demo and prints go together"),
     ],
 )
 def test_what_breaks_the_format_is_told_with_its_line_and_cure(text, line, words):
     whole = f"^09.txt, line {line}: {re.escape(words)}"
     with pytest.raises(ValueError, match=whole):
         bank.parse(text, "09.txt")
+
+
+def test_two_cards_with_one_id_are_told(tmp_path, monkeypatch):
+    (tmp_path / "deck.txt").write_text(CARD + CARD, encoding="utf-8")
+    monkeypatch.setattr(bank, "QUESTIONS", tmp_path)
+    bank.deck.cache_clear()
+    with pytest.raises(ValueError, match="two cards with the id 'start'; rename one"):
+        bank.deck()
 
 
 def test_a_lesson_without_questions_names_those_that_have_some():

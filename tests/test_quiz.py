@@ -7,7 +7,7 @@ import pytest
 
 from mfcourse.learn import bank, progress, quiz
 
-LESSONS = [f"{number:02d}" for number in range(8)]
+LESSONS = sorted(path.stem for path in bank.QUESTIONS.glob("[0-9][0-9].txt"))
 
 
 @pytest.fixture

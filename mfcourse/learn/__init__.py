@@ -1,4 +1,4 @@
-"""What answers a learner: quick checks, predictions, playgrounds, the studio, progress.
+"""What answers a learner: quick checks, predictions, playgrounds, cards, progress.
 
 Widgets are own anywidgets: a class in Python that knows what is right, a file in
 ``static/`` that draws. Names are handed on lazily, so that the progress log, which the
@@ -10,7 +10,9 @@ from typing import Any
 
 _NAMES = {
     "dashboard": "dashboard",
+    "demonstrate": "practice",
     "playground": "playground",
+    "practice": "practice",
     "predict": "predict",
     "quiz": "quiz",
     "reveal": "predict",

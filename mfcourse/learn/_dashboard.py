@@ -36,7 +36,7 @@ class Dashboard(Widget):
         self.shown = {
             **shown,
             "next_file": next(todo, ""),
-            "of": [progress.EXERCISES, progress.QUESTIONS, progress.XP_LEVEL],
+            "of": [progress.QUESTIONS, progress.XP_LEVEL, progress.DECK],
             "at": f"{datetime.now():%H:%M:%S}",
         }
         self.notice = progress.notice() if progress.recording() else ""

@@ -7,21 +7,41 @@
         A number divided by its own size keeps only its sign.
 
 ``?`` begins a question, ``-`` a wrong choice, ``+`` the right one. An indented line
-goes on with the one above it, or says why a choice is right or wrong. A card has an
-answer, ``= …``, instead of choices. ``key: value`` (topic, level, source, demo) tells
-more. A line that begins with ``#`` is a comment.
+goes on with the one above it, or says why a choice is right or wrong. A line that
+begins with ``#`` is a comment. A card of the deck has an answer instead of choices:
+
+    ? Does a 0 for a missing rating do harm?
+    id: zeros
+    topic: foundations
+    level: 1
+    = Yes. It says that the film was seen and found worthless.
+    source: lesson 02, Break it
+    demo:
+        print(sum([4, 5, 0]) / 3)
+    prints:
+        3.0
+
+``demo`` and ``prints`` are optional: a short program, kept as it is indented, and what
+it prints. A test runs each.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 QUESTIONS = Path(__file__).parent / "questions"
-KEYS = ("topic", "level", "source", "demo")
-MARKED = re.compile(rf"([?+=-]) +(?=\S)|({'|'.join(KEYS)}): *(?=\S)")
+NEEDED = ("id", "topic", "level", "source")  # of a card
+BLOCKS = ("demo", "prints")  # kept line by line
+KEYS = (*NEEDED, *BLOCKS)
+LEVELS = {"1": "first questions", "2": "a follow-up", "3": "a hard one"}
+MARKED = re.compile(
+    rf"([?+=-]) +(?=\S)|({'|'.join(NEEDED)}): *(?=\S)|({'|'.join(BLOCKS)}): *$"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,7 @@ class Question:
     answer : str
         Of a card; else empty.
     about : mapping
-        What else the file says of it: topic, level, source, demo.
+        Of a card: id, topic, level, source; demo and prints where it has them.
     """
 
     text: str
@@ -68,6 +88,7 @@ class _Entry:
     mark: str
     text: str
     below: str = ""
+    block: str = ""  # what is below, line by line
 
 
 def lesson(number: str) -> tuple[Question, ...]:
@@ -87,11 +108,35 @@ def lesson(number: str) -> tuple[Question, ...]:
     ValueError
         No such file, or one that breaks the format.
     """
-    there = sorted(path.stem for path in QUESTIONS.glob("*.txt"))
+    there = sorted(path.stem for path in QUESTIONS.glob("[0-9][0-9].txt"))
     if number not in there:
         raise ValueError(f"no questions {number!r}; there are {', '.join(there)}")
     text = (QUESTIONS / f"{number}.txt").read_text(encoding="utf-8")
     return parse(text, f"{number}.txt")
+
+
+@cache
+def deck() -> tuple[Question, ...]:
+    """The cards of lesson 09, topic by topic, the lower levels first.
+
+    Returns
+    -------
+    tuple of Question
+        Topics in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        The file breaks the format, or two cards have one id.
+    """
+    cards = parse((QUESTIONS / "deck.txt").read_text(encoding="utf-8"), "deck.txt")
+    ids = [card.about["id"] for card in cards]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ValueError(f"deck.txt: two cards with the id {twice[0]!r}; rename one")
+    topics = list(dict.fromkeys(card.about["topic"] for card in cards))
+    return tuple(
+        sorted(cards, key=lambda c: (topics.index(c.about["topic"]), c.about["level"]))
+    )
 
 
 def parse(text: str, name: str = "text") -> tuple[Question, ...]:
@@ -116,17 +161,20 @@ def parse(text: str, name: str = "text") -> tuple[Question, ...]:
     for line, words in enumerate(text.splitlines(), 1):
         found, said = MARKED.match(words), words.strip()
         if not said or words.startswith("#"):
+            if questions:
+                questions[-1][-1].block += "\n"
             continue
         if found and found[1] == "?":
             questions.append([])
         if not questions:
             _fail(name, line, f"{said!r} stands before a question; begin with '? …'")
         elif found:
-            mark = found[1] or found[2]
+            mark = found[1] or found[2] or found[3]
             questions[-1].append(_Entry(line, mark, words[found.end() :].strip()))
         elif words[0].isspace():
             entry = questions[-1][-1]
             entry.below = f"{entry.below} {said}".strip()
+            entry.block += f"{words}\n"
         else:
             marks = ", ".join(f"'{key}: '" for key in KEYS)
             wanted = f"'? ', '- ', '+ ', '= ', {marks} or an indent"
@@ -137,7 +185,9 @@ def parse(text: str, name: str = "text") -> tuple[Question, ...]:
 def _question(entries: list[_Entry], name: str) -> Question:
     asked = entries[0]
     for entry in entries:
-        if entry.mark not in "+-":
+        if entry.mark in BLOCKS:
+            entry.text = textwrap.dedent(entry.block).strip("\n")
+        elif entry.mark not in "+-":
             entry.text = f"{entry.text} {entry.below}".strip()
     choices = [entry for entry in entries if entry.mark in "+-"]
     answers = [entry.text for entry in entries if entry.mark == "="]
@@ -151,6 +201,8 @@ def _question(entries: list[_Entry], name: str) -> Question:
         _fail(name, asked.line, f"{right} right choices; mark exactly one with '+'")
     if len(choices) == 1:
         _fail(name, asked.line, "a single choice; add a wrong one, '- …'")
+    if answers:
+        _check_card(entries, name)
     for before, entry in enumerate(choices):
         if not entry.below:
             cure = "say so in an indented line below"
@@ -163,6 +215,19 @@ def _question(entries: list[_Entry], name: str) -> Question:
         "".join(answers),
         {entry.mark: entry.text for entry in entries if entry.mark in KEYS},
     )
+
+
+def _check_card(entries: list[_Entry], name: str) -> None:
+    marks, line = [entry.mark for entry in entries], entries[0].line
+    for key in KEYS:
+        times = marks.count(key)
+        if times > 1 or (key in NEEDED and not times):
+            _fail(name, line, f"{times} lines '{key}: '; a card has one")
+    level = next(entry for entry in entries if entry.mark == "level")
+    if level.text not in LEVELS:
+        _fail(name, level.line, f"level {level.text!r}; it is {', '.join(LEVELS)}")
+    if ("demo" in marks) != ("prints" in marks):
+        _fail(name, line, "demo and prints go together; add the other one")
 
 
 def _fail(name: str, line: int, what: str) -> None:

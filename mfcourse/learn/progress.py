@@ -27,6 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mfcourse.learn import bank
+
 LESSONS = {
     "00": "The utility matrix and how to keep score",
     "01": "Neighborhood baseline",
@@ -36,7 +38,10 @@ LESSONS = {
     "05": "Biases: most of what we can predict is not taste",
     "06": "Implicit feedback",
     "07": "Reading the factors, meeting new users",
+    "08": "At production scale",
+    "09": "Interview practice",
 }
+DECK = "09"  # the lesson that has cards in place of exercises
 EXERCISES, QUESTIONS = 2, 3  # of a lesson
 XP_FIRST, XP_LATER, XP_EXERCISE, XP_HELPED, XP_OTHER, XP_LEVEL = 10, 5, 20, 5, 2, 100
 
@@ -76,7 +81,7 @@ class Event:
     at : str
         Local time with its offset from UTC, in ISO format.
     kind : str
-        Such as "answer", "passed", "predicted", "played", "rated".
+        Such as "answer", "passed", "practised", "predicted", "played", "rated".
     subject : str
         What it was done to, such as question "01.2".
     data : dict
@@ -100,19 +105,20 @@ class Lesson:
     ----------
     number, title : str
         Such as "01" and "Neighborhood baseline".
-    exercises : int
-        Exercises passed, of 2.
+    exercises, asked : int
+        Exercises passed, of how many; in lesson 09 cards whose last answer was good.
     questions : int
         Questions whose last answer is right, of 3.
     predicted, played : bool
         A prediction was made; a playground was moved.
     done : bool
-        Both exercises and all three questions.
+        All exercises, or cards, and all three questions.
     """
 
     number: str
     title: str
     exercises: int
+    asked: int
     questions: int
     predicted: bool
     played: bool
@@ -127,7 +133,8 @@ class Summary:
     ----------
     xp : int
         Points: a question right at the first try 10, later 5; an exercise 20, or 5
-        once its solution was shown; a prediction 2; a lesson's playground 2.
+        once its solution was shown; a prediction 2; a lesson's playground 2; a card
+        that was known once 2.
     level : int
         1, and one more for every 100 XP.
     streak : int
@@ -273,6 +280,7 @@ def summarize(log: list[Event], today: date | None = None) -> Summary:
     helped: dict[str, bool] = {}  # "01.2" → was the solution seen before?
     answers: dict[str, list[bool]] = {}  # "01.2" → right, in order
     others: set[tuple[str, str]] = set()
+    known: dict[str, list[bool]] = {card.about["id"]: [] for card in bank.deck()}
     for event in log:
         data = event.data
         if event.kind == "passed":
@@ -280,9 +288,12 @@ def summarize(log: list[Event], today: date | None = None) -> Summary:
             helped.setdefault(exercise, data.get("helped") is True)
         elif event.kind == "answer":
             answers.setdefault(event.subject, []).append(data.get("right") is True)
+        elif event.kind == "practised":
+            known.get(event.subject, []).append(data.get("grade") in ("good", "easy"))
         else:
             others.add((event.kind, event.subject))
-    xp, lessons, todo = 0, [], ""
+    cards = sum(tries[-1:] == [True] for tries in known.values())
+    xp, lessons, todo = XP_OTHER * sum(map(any, known.values())), [], ""
     for number, title in LESSONS.items():
         exercises = [f"{number}.{n}" for n in range(1, EXERCISES + 1)]
         questions = [f"{number}.{n}" for n in range(1, QUESTIONS + 1)]
@@ -294,12 +305,16 @@ def summarize(log: list[Event], today: date | None = None) -> Summary:
         xp += sum(XP_HELPED if helped[name] else XP_EXERCISE for name in passed)
         xp += sum(XP_FIRST if t[0] else XP_LATER for t in tries if any(t))
         xp += XP_OTHER * (predicted + played)
+        asked, n = EXERCISES, len(passed)
         missing = [f"exercise {e[3:]}" for e in exercises if e not in passed]
+        if number == DECK:
+            asked, n = len(known), cards
+            missing = [f"practice, {n} of {asked} cards known"] * (n < asked)
         if right < QUESTIONS:
             missing.append(f"quick check, {right} of {QUESTIONS} right so far")
         if missing and not todo:
             todo = f"Lesson {number}: {missing[0]}"
-        states = len(passed), right, predicted > 0, played, not missing
+        states = n, asked, right, predicted > 0, played, not missing
         lessons.append(Lesson(number, title, *states))
     todo = todo or "All lessons are done. Try your own ratings: datasets.read"
     return Summary(xp, 1 + xp // XP_LEVEL, _streak(log, today), lessons, todo)

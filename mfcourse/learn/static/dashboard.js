@@ -29,7 +29,7 @@ function render({ model, el }) {
 
   function draw() {
     const now = model.get("shown");
-    const [exercises, questions, step] = now.of;
+    const [questions, step, deck] = now.of;
     const gained = now.xp % step;
     level.textContent =
       `Level ${now.level} · ${now.xp} XP, ${step - gained} more to level ` +
@@ -49,11 +49,12 @@ function render({ model, el }) {
       const title = add(row, "th");
       title.scope = "row";
       link(title, `${lesson.number} ${lesson.title.split(":")[0]}`, lesson.file);
-      add(row, "td", "", `${lesson.exercises} of ${exercises}`);
+      const what = lesson.number === deck ? " cards" : "";
+      add(row, "td", "", `${lesson.exercises} of ${lesson.asked}${what}`);
       add(row, "td", "", `${lesson.questions} of ${questions}`);
-      const done = lesson.exercises + lesson.questions;
+      const done = Math.floor((2 * lesson.exercises) / lesson.asked) + lesson.questions;
       const cell = add(row, "td", lesson.done ? "mf-good" : "");
-      const boxes = "■".repeat(done) + "□".repeat(exercises + questions - done);
+      const boxes = "■".repeat(done) + "□".repeat(2 + questions - done);
       add(cell, "span", "mf-boxes", boxes).ariaHidden = "true";
       add(cell, "span", "", lesson.done ? " ✓\u00a0done" : "");
       const also = [lesson.predicted && "predicted", lesson.played && "played"];
