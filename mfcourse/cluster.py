@@ -50,6 +50,10 @@ LEAST = 472  # MB; Spark refuses to start with less
 class SparkError(RuntimeError):
     """What kept Spark from its work, in one sentence, with the cure."""
 
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook the sentence alone."""
+        return [f"SparkError: {self}"]
+
 
 def java() -> tuple[str, str]:
     """The Java that Spark will use: that of ``JAVA_HOME``, or the first on the path.
@@ -295,7 +299,8 @@ def _start(master: str, memory: str) -> Any:
     if master.startswith("local") or LOOPBACK in master:  # nobody else shall listen
         settings["spark.driver.host"] = LOOPBACK
         settings["spark.driver.bindAddress"] = LOOPBACK
-        settings["spark.sql.shuffle.partitions"] = "16"  # 200 are for a real cluster
+        # Spark's own 200 parts are for a real cluster.
+        settings["spark.sql.shuffle.partitions"] = str(2 * (os.cpu_count() or 1))
     conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
     with LOG.open("wb") as log:
         try:

@@ -40,10 +40,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,14 +54,14 @@ from tqdm.auto import tqdm
 
 FORMAT = "mfcourse-index-1"
 LARGEST = 1e15  # beyond it, float32 products overflow
-BLOCK = 25_000_000  # scores held at once, 100 MB
-ROWS = 1024  # users at once, at most
+BLOCK = 25_000_000  # scores held at once, at most: 100 MB
+USERS = 2048  # whose lists are made together, at most
 CHUNK = 5_000  # items between two steps of the progress bar
 
-Lists = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
-def exact(item_factors: Any, user_factors: Any, n: int = 10) -> Lists:
+def exact(item_factors: Any, user_factors: Any, n: int = 10) -> Arrays:
     """The n items with the largest inner products: all scores, a block at a time.
 
     Parameters
@@ -84,11 +83,8 @@ def exact(item_factors: Any, user_factors: Any, n: int = 10) -> Lists:
     ValueError
         Shapes do not fit, a value is not finite, or n is below 1.
     """
-    V = _items(item_factors)
-    U = _matrix("user_factors", user_factors, V.shape[1])
-    _at_least("n", n, 1)
-    n, codes = min(n, len(V)), np.arange(len(V))
-    return _blocks(U, n, lambda u: _ranked(u, V, codes, _scan(u, V, codes, n), n))
+    V = _matrix("item_factors", item_factors)
+    return ItemIndex.build(V, head=len(V)).search(user_factors, n)
 
 
 class ItemIndex:
@@ -114,7 +110,7 @@ class ItemIndex:
         self.factors, self.codes, self.head = factors, codes, head
         self.bias, self.graph = bias, graph
         self._row = np.argsort(codes)  # of each item code
-        self._longest_left = _lengths(factors[head:]).max(initial=0)
+        self._longest_left = np.linalg.norm(factors[head:], axis=1).max(initial=0)
 
     @classmethod
     def build(
@@ -158,13 +154,14 @@ class ItemIndex:
         _at_least("head", head, 0)
         _at_least("links", links, 2)
         _at_least("effort", effort, 1)
-        V = _items(item_factors)
+        V = _matrix("item_factors", item_factors)
+        _at_least("the number of items", len(V), 1)
         if item_bias is not None:
             b = _matrix("item_bias", np.reshape(item_bias, (-1, 1)))
             if len(b) != len(V):
                 raise ValueError(f"expected {len(V)} values of item_bias, got {len(b)}")
             V = np.hstack([V, b])
-        length = _lengths(V)
+        length = np.linalg.norm(V, axis=1)
         codes = np.argsort(-length, kind="stable")
         V, head, graph = V[codes], min(head, len(V)), None
         if head < len(V):
@@ -189,7 +186,7 @@ class ItemIndex:
         width: int = 64,
         seen: Any = None,
         threads: int = -1,
-    ) -> Lists:
+    ) -> Arrays:
         """The n best items of each user, but for those that the walk missed.
 
         Parameters
@@ -222,57 +219,41 @@ class ItemIndex:
         _at_least("width", width, 1)
         if self.bias:
             U = np.hstack([U, np.ones_like(U[:, :1])])
-        n, hidden = min(n, len(self)), None
+        of, seen_codes = np.zeros(len(U) + 1, np.int64), np.empty(0, np.int64)
         if seen is not None:
-            hidden = csr_matrix(seen)
-            if hidden.shape != (len(U), len(self)):
+            seen = csr_matrix(seen)
+            if seen.shape != (len(U), len(self)):
                 raise ValueError(
-                    f"seen has shape {hidden.shape}, expected {(len(U), len(self))}: a "
-                    "row for each row of user_factors, a column for each item"
+                    f"seen has shape {seen.shape}, expected {(len(U), len(self))}: "
+                    "a row for each of user_factors, a column for each item"
                 )
-            rows = self._row[hidden.indices]
-            hidden = csr_matrix((np.ones(len(rows)), rows, hidden.indptr), hidden.shape)
-
-        def lists(U: np.ndarray, hidden: csr_matrix | None = None) -> Lists:
-            at = self._candidates(U, n, width, hidden, threads)
-            return _ranked(U, self.factors, self.codes, at, n)
-
-        return _blocks(U, n, lists, hidden)
+            of, seen_codes = seen.indptr, seen.indices
+        shape = len(U), min(n, len(self))
+        codes, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
+        for a in range(0, len(U), USERS):
+            u, part = U[a : a + USERS], of[a : a + USERS + 1]
+            user = np.repeat(np.arange(len(u)), np.diff(part))
+            hidden = user, self._row[seen_codes[part[0] : part[-1]]]
+            at = self._candidates(u, shape[1], width, hidden, threads)
+            score = np.einsum("mk,mnk->mn", u, self.factors[at])
+            score[at < 0] = -np.inf
+            code = np.where(at < 0, -1, self.codes[at])
+            best = np.lexsort((code, -score))[:, : shape[1]]
+            codes[a : a + USERS] = np.take_along_axis(code, best, axis=1)
+            scores[a : a + USERS] = np.take_along_axis(score, best, axis=1)
+        return codes, scores
 
     def _candidates(
-        self,
-        U: np.ndarray,
-        n: int,
-        width: int,
-        hidden: csr_matrix | None,
-        threads: int,
+        self, U: np.ndarray, n: int, width: int, hidden: Arrays, threads: int
     ) -> np.ndarray:
         """Rows among which the lists are, −1 for none, shape (m, n or 2n)."""
         if width >= len(self) or self.graph is None:
-            return _scan(U, self.factors, self.codes, n, hidden)
-        near = _scan(
-            U, self.factors[: self.head], self.codes, n,
-            None if hidden is None else hidden[:, : self.head],
-        )  # fmt: skip
+            return self._scan(U, len(self), n, hidden)
+        near = self._scan(U, self.head, n, hidden)
         nth = np.einsum("mk,mk->m", U, self.factors[near[:, -1]])
-        possible = _lengths(U) * self._longest_left * 1.00001  # the rest; rounding
-        ask = np.flatnonzero((near[:, -1] < 0) | (nth <= possible))
-        far = np.full_like(near, -1)
-        far[ask] = self._walk(
-            U[ask], n, width, None if hidden is None else hidden[ask], threads
-        )
-        return np.hstack([near, far])
-
-    def _walk(
-        self,
-        U: np.ndarray,
-        n: int,
-        width: int,
-        hidden: csr_matrix | None,
-        threads: int,
-    ) -> np.ndarray:
-        """The n best unseen rows that the graph finds; of all, if it finds too few."""
-        found, left, k = np.full((len(U), n), -1), np.arange(len(U)), n
+        possible = np.linalg.norm(U, axis=1) * self._longest_left * 1.00001  # rounding
+        left = np.flatnonzero(nth <= possible)  # −1, no n-th, is the last row: asked
+        far, k, user_row = np.full_like(near, -1), n, hidden[0] * len(self) + hidden[1]
         while len(left) and k <= (len(self) - self.head) // 2:
             try:
                 at, _ = self.graph.query(
@@ -281,21 +262,28 @@ class ItemIndex:
             except _voyager().RecallError:  # a part of the graph that nothing links to
                 break
             at = at.astype(np.int64) + self.head
-            free = np.ones(at.shape, bool)
-            if hidden is not None:
-                user, row = hidden[left].nonzero()
-                here = np.arange(len(left))[:, None] * len(self) + at
-                free = ~np.isin(here, user * len(self) + row)
+            free = ~np.isin(left[:, None] * len(self) + at, user_row)
             first = np.argsort(~free, axis=1, kind="stable")[:, :n]
             enough = free.sum(axis=1) >= n
-            found[left[enough]] = np.take_along_axis(at, first, axis=1)[enough]
+            far[left[enough]] = np.take_along_axis(at, first, axis=1)[enough]
             left, k = left[~enough], 4 * k
-        hidden = None if hidden is None else hidden[left]
-        found[left] = _scan(U[left], self.factors, self.codes, n, hidden, self.head)
-        return found
+        if len(left):
+            near[left] = self._scan(U, len(self), n, hidden)[left]
+        return np.hstack([near, far])
+
+    def _scan(self, U: np.ndarray, stop: int, n: int, hidden: Arrays) -> np.ndarray:
+        """The n best of the first rows for each user; −1 for none; shape (m, n)."""
+        out, step = np.empty((len(U), n), np.int64), max(1, BLOCK // max(1, stop))
+        for a in range(0, len(U), step):
+            S = U[a : a + step] @ self.factors[:stop].T
+            user, row = (part[hidden[1] < stop] for part in hidden)
+            here = slice(*np.searchsorted(user, [a, a + step]))
+            S[user[here] - a, row[here]] = -np.inf
+            out[a : a + step] = _best(S, self.codes, n)
+        return out
 
     def save(self, path: str | Path) -> Path:
-        """Write the index to one file: a line of JSON, then arrays; no pickle.
+        """Write the index to one file: version and hash, then an ``.npz``; no pickle.
 
         Parameters
         ----------
@@ -306,20 +294,15 @@ class ItemIndex:
         Path
             The file written; an older one is replaced only once the new is whole.
         """
-        path = Path(path)
-        shape, plain = self.factors.shape, {"head": self.head, "bias": self.bias}
-        header = json.dumps({"shape": shape, "dtype": "float32", **plain}) + "\n"
-        parts = [
-            header.encode(),
-            self.factors.astype("<f4").tobytes(),
-            self.codes.astype("<i8").tobytes(),
-            b"" if self.graph is None else self.graph.as_bytes(),
-        ]
-        new = path.with_name(path.name + ".part")
+        path, body = Path(path), io.BytesIO()
+        graph = b"" if self.graph is None else self.graph.as_bytes()
+        np.savez(
+            body, factors=self.factors, codes=self.codes, head=self.head,
+            bias=self.bias, graph=np.frombuffer(graph, np.uint8),
+        )  # fmt: skip
+        new, content = path.with_name(path.name + ".part"), body.getvalue()
         try:
-            with new.open("wb") as file:
-                file.write(f"{FORMAT} {_digest(parts)}\n".encode())
-                file.writelines(parts)
+            new.write_bytes(f"{FORMAT} {_digest(content)}\n".encode() + content)
             os.replace(new, path)
         finally:
             new.unlink(missing_ok=True)
@@ -345,31 +328,23 @@ class ItemIndex:
         ValueError
             The file is not ours, from another version, or was changed.
         """
-        first, _, rest = Path(path).read_bytes().partition(b"\n")
+        first, _, content = Path(path).read_bytes().partition(b"\n")
         name, _, digest = first.decode("ascii", "replace").partition(" ")
         if name != FORMAT:
             raise ValueError(
                 f"{path} is not an index saved by this version of mfcourse: expected "
-                f"{FORMAT!r} at its start, found {name[:40]!r}. Build and save it again"
+                f"{FORMAT!r} at its start, got {name[:40]!r}. Build and save it again"
             )
-        if digest != _digest([rest]):
+        if digest != _digest(content):
             raise ValueError(
                 f"{path} is not as it was saved: expected SHA-256 {digest[:12]}…, got "
-                f"{_digest([rest])[:12]}…. Copy it again, or build and save it again"
+                f"{_digest(content)[:12]}…. Copy it again, or build and save it again"
             )
-        header, _, rest = rest.partition(b"\n")
-        of = json.loads(header)
-        (n, k), head = of["shape"], of["head"]
-        V = np.frombuffer(rest, "<f4", n * k).reshape(n, k).astype(np.float32)
-        codes = np.frombuffer(rest, "<i8", n, 4 * n * k).astype(np.int64)
-        file = io.BytesIO(rest[4 * n * k + 8 * n :])
-        return cls(
-            V,
-            codes,
-            head,
-            of["bias"],
-            _voyager().Index.load(file) if head < n else None,
-        )
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            V, codes, graph = file["factors"], file["codes"], file["graph"].tobytes()
+            head, bias = int(file["head"]), bool(file["bias"])
+        there = _voyager().Index.load(io.BytesIO(graph)) if graph else None
+        return cls(V, codes, head, bias, there)
 
 
 def measure(
@@ -379,7 +354,6 @@ def measure(
     *,
     widths: Sequence[int] = (10, 16, 32, 64, 128, 256),
     rounds: int = 3,
-    batch: int = ROWS,
 ) -> pd.DataFrame:
     """Recall against speed, in one thread: exact search, and the index by width.
 
@@ -392,12 +366,10 @@ def measure(
     widths : sequence of int
     rounds : int
         Each search runs so often, in turn; the median counts.
-    batch : int
-        Users in a call; 1 is a server that answers one at a time.
 
     Returns
     -------
-    DataFrame with columns ``width, recall, queries_per_second, times_exact``
+    DataFrame with columns ``width, recall, queries_per_second``
         Exact search first, with NaN for its width. Time is the processor time of the
         thread, so that what else the machine does counts less.
 
@@ -406,111 +378,55 @@ def measure(
     ValueError
         As ``ItemIndex.search``.
     """
-    U = np.asarray(user_factors)
     found: dict[int, np.ndarray] = {}
     seconds: dict[int, list[float]] = {}
     with threadpool_limits(1):
         for width in [len(index), *widths] * rounds:
             start = time.thread_time()
-            lists = [
-                index.search(U[a : a + batch], n, width=width, threads=1)[0]
-                for a in range(0, len(U), batch)
-            ]
+            found[width] = index.search(user_factors, n, width=width, threads=1)[0]
             seconds.setdefault(width, []).append(time.thread_time() - start)
-            found[width] = np.concatenate(lists)
     every = found[len(index)][:, None, :]
-    rows = pd.DataFrame(
+    recall = [
+        (lists[:, :, None] == every).any(axis=1).mean() for lists in found.values()
+    ]
+    speed = [len(every) / max(np.median(s), 1e-9) for s in seconds.values()]
+    return pd.DataFrame(
         {
-            "width": width,
-            "recall": (found[width][:, :, None] == every).any(axis=1).mean(),
-            "queries_per_second": len(U) / max(np.median(seconds[width]), 1e-9),
+            "width": [np.nan, *list(found)[1:]],
+            "recall": recall,
+            "queries_per_second": speed,
         }
-        for width in found
     )
-    speed = rows["queries_per_second"]
-    rows["width"] = rows["width"].astype(float).where(rows.index > 0)
-    return rows.assign(times_exact=speed / speed[0])
 
 
-def _scan(
-    U: np.ndarray,
-    V: np.ndarray,
-    codes: np.ndarray,
-    n: int,
-    hidden: csr_matrix | None = None,
-    start: int = 0,
-) -> np.ndarray:
-    """Rows of V, from ``start``, of the n best for each user; −1 for none; (m, n)."""
-    out, step = np.full((len(U), n), -1), max(1, BLOCK // max(1, len(V) - start))
-    for a in range(0, len(U), step):
-        S = U[a : a + step] @ V[start:].T  # (at most step, len(V) − start)
-        if hidden is not None:
-            S[hidden[a : a + step, start:].nonzero()] = -np.inf
-        out[a : a + step] = _best(S, codes[start:], n, start)
-    return out
-
-
-def _best(S: np.ndarray, codes: np.ndarray, n: int, start: int) -> np.ndarray:
-    """Columns (+ start) of the n largest of each row, best first, ties by code.
+def _best(S: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
+    """Columns of the n largest of each row, −1 for −inf; ties by code.
 
     Of many columns, groups of up to 64 are first reduced to their maximum: the n-th
-    largest maximum is a score that n columns reach, and few others do.
+    largest of those is a score that n columns reach, and few others do.
     """
     m, w = S.shape
     out, deep = np.full((m, n), -1), max(1, min(64, w // (8 * n)))
-    top = S[:, : w // deep * deep].reshape(m, deep, w // deep).max(axis=1)
-    bound = np.full(m, -np.inf) if top.shape[1] < n else np.partition(top, -n)[:, -n]
-    at = np.flatnonzero(bound[:, None].astype(S.dtype) <= S)
-    (row, col), score = np.divmod(at, w), S.ravel()[at]
-    order = np.lexsort((codes[col], -score, row))
-    row, col, score = row[order], col[order], score[order]
+    top = S[:, : w // deep * deep].reshape(m, deep, -1).max(axis=1)
+    bound = np.partition(top, -n)[:, [-n]] if top.shape[1] >= n else -np.inf
+    at = np.flatnonzero(bound <= S)
+    (row, column), score = np.divmod(at, w), S.ravel()[at]
+    order = np.lexsort((codes[column], -score, row))
+    row, column, score = row[order], column[order], score[order]
     place = np.arange(len(row)) - np.searchsorted(row, np.arange(m))[row]
     kept = (place < n) & (score > -np.inf)
-    out[row[kept], place[kept]] = col[kept] + start
+    out[row[kept], place[kept]] = column[kept]
     return out
 
 
-def _ranked(
-    U: np.ndarray, V: np.ndarray, codes: np.ndarray, at: np.ndarray, n: int
-) -> Lists:
-    """Score rows of V, whoever found them; the n best codes, ties by code."""
-    score = np.einsum("mk,mnk->mn", U, V[at])
-    score[at < 0] = -np.inf
-    code = np.where(at < 0, -1, codes[at])
-    order = np.lexsort((code, -score))[:, :n]
-    return np.take_along_axis(code, order, 1), np.take_along_axis(score, order, 1)
-
-
-def _blocks(
-    U: np.ndarray, n: int, lists: Callable[..., Lists], *more: csr_matrix | None
-) -> Lists:
-    """Lists of some users at a time; ``more`` has a row a user too, or is None."""
-    codes, scores = np.empty((len(U), n), np.int64), np.empty((len(U), n), np.float32)
-    for a in range(0, len(U), ROWS):
-        to = slice(a, a + ROWS)
-        codes[to], scores[to] = lists(U[to], *(x[to] for x in more if x is not None))
-    return codes, scores
-
-
-def _lengths(X: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.einsum("mk,mk->m", X, X))
-
-
-def _digest(parts: list[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _matrix(name: str, values: Any, k: int | None = None) -> np.ndarray:
     X = np.asarray(values)
-    if (
-        X.ndim != 2
-        or X.dtype.kind not in "fiu"
-        or not X.shape[1]
-        or k not in (None, X.shape[1])
-    ):
+    fits = X.ndim == 2 and X.shape[1] == (k or max(1, X.shape[1]))
+    if not fits or X.dtype.kind not in "fiu":
         raise ValueError(
             f"{name} must be numbers of shape (rows, {k or 'factors'}); got {X.dtype} "
             f"of shape {X.shape}"
@@ -521,12 +437,6 @@ def _matrix(name: str, values: Any, k: int | None = None) -> np.ndarray:
             "for a fit that diverged"
         )
     return np.ascontiguousarray(X, np.float32)
-
-
-def _items(values: Any) -> np.ndarray:
-    V = _matrix("item_factors", values)
-    _at_least("the number of items", len(V), 1)
-    return V
 
 
 def _at_least(name: str, value: int, least: int) -> None:
