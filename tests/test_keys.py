@@ -240,7 +240,7 @@ def test_an_edit_that_does_not_fit_is_no_variant(tmp_path):
 
 def test_practice_is_the_bank():
     made = key.practice("a secret")
-    assert len(made.tasks) == made.points == 16
+    assert len(made.tasks) == made.points == 18
     for task in made.tasks.values():
         assert earned(task, task.function, 5) == 1
         assert earned(task, lambda *a: 0, 5) == 0

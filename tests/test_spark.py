@@ -392,7 +392,7 @@ def fold(request):
 @needs_spark
 def test_on_a_cluster_as_on_this_machine_and_with_a_worker_lost(fold):
     train, test = fold
-    settings = {"n_factors": 20, "reg": 0.1, "n_epochs": 5}
+    settings = {"n_factors": 20, "reg": 0.1, "n_epochs": 10}
     model = mf.SparkALSModel(**settings)
     found = {}
     with cluster.LocalCluster(workers=2, memory="1g") as local:
