@@ -268,7 +268,9 @@ class ItemIndex:
             far[left[enough]] = np.take_along_axis(at, first, axis=1)[enough]
             left, k = left[~enough], 4 * k
         if len(left):
-            near[left] = self._scan(U, len(self), n, hidden)[left]
+            own = np.isin(hidden[0], left)  # only theirs: others have their lists
+            theirs = np.searchsorted(left, hidden[0][own]), hidden[1][own]
+            near[left] = self._scan(U[left], len(self), n, theirs)
         return np.hstack([near, far])
 
     def _scan(self, U: np.ndarray, stop: int, n: int, hidden: Arrays) -> np.ndarray:

@@ -68,6 +68,33 @@ def ridge_row(
     return (float(x[0]), x[1:]) if with_bias else (0.0, x)
 
 
+def implicit_system(
+    gramian: np.ndarray, F: np.ndarray, extra: np.ndarray, weight: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """One row's system over all cells, where c = 1 + extra for what was seen.
+
+    Parameters
+    ----------
+    gramian : array of shape (k, k)
+        FᵀF of all rows of the other side.
+    F : array of shape (n_seen, k)
+        Those of them that were seen.
+    extra : array of shape (n_seen, 1)
+        α r of each.
+    weight : float
+        w.
+
+    Returns
+    -------
+    M : array of shape (k, k)
+        Left side.
+    terms : array of shape (n_seen, k)
+        c F; their sum is the right side.
+    """
+    M = gramian + F.T @ (extra * F) + weight * np.eye(F.shape[1])
+    return M, (1 + extra) * F
+
+
 def solve_rows_plain(
     indptr: np.ndarray, codes: np.ndarray, data: np.ndarray, level: float,
     own: np.ndarray, other: np.ndarray, reg: float, weighted: bool, first: int,

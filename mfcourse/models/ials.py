@@ -240,8 +240,7 @@ class ImplicitALSModel(FactorModel):
                 self._cache: tuple[Any, Any] = V, F.T @ F  # once for all newcomers
         A, extra = V[item_codes].astype(np.float64), self.alpha * rating[:, None]
         weight = float(self._weight(len(rating), len(V)))
-        M = self._cache[1] + A.T @ (extra * A) + weight * np.eye(V.shape[1])
-        return M, (1 + extra) * A
+        return _solve.implicit_system(self._cache[1], A, extra, weight)
 
     def _solve_user(
         self, item_codes: np.ndarray, rating: np.ndarray

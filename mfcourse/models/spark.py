@@ -45,7 +45,7 @@ from mfcourse.interactions import Interactions, check_columns, check_ratings
 from mfcourse.models import _loss
 from mfcourse.models._check import check_counts, check_newcomer_counts
 from mfcourse.models._in_spark import TYPES, InSpark, als, factors, read
-from mfcourse.models._solve import ridge_row
+from mfcourse.models._solve import implicit_system, ridge_row
 from mfcourse.models.base import FactorModel, NotFittedError, NotSupported
 
 
@@ -174,8 +174,8 @@ class SparkALSModel(FactorModel):
             return ridge_row(F, rating, weight, with_bias=False)
         check_newcomer_counts(rating)
         V, extra = self.item_factors_, self.alpha * rating[:, None]
-        M = V.T @ V + F.T @ (extra * F) + weight * np.eye(V.shape[1])
-        return 0.0, np.linalg.solve(M, ((1 + extra) * F).sum(axis=0))
+        M, terms = implicit_system(V.T @ V, F, extra, weight)
+        return 0.0, np.linalg.solve(M, terms.sum(axis=0))
 
     def cold_start(self, test: Any) -> pd.DataFrame:
         """RMSE under each answer to ids that training did not have.

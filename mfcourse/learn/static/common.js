@@ -6,3 +6,12 @@ function add(parent, tag, look = "", text = "") {
   node.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves its keys to this node
   return parent.appendChild(node);
 }
+
+// Draw now and after each change of these traits; gives what ends it.
+function live(model, traits, draw) {
+  for (const trait of traits) model.on(`change:${trait}`, draw);
+  draw();
+  return () => {
+    for (const trait of traits) model.off(`change:${trait}`, draw);
+  };
+}

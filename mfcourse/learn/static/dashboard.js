@@ -63,13 +63,7 @@ function render({ model, el }) {
     at.textContent = `As of ${now.at}. In a terminal: mfcourse progress`;
     notice.textContent = model.get("notice");
   }
-  model.on("change:shown", draw);
-  model.on("change:notice", draw);
-  draw();
-  return () => {
-    model.off("change:shown", draw);
-    model.off("change:notice", draw);
-  };
+  return live(model, ["shown", "notice"], draw);
 }
 
 export default { render };

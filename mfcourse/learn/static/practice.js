@@ -127,13 +127,7 @@ function render({ model, el }) {
     drawn = now;
     notice.textContent = model.get("notice");
   }
-  model.on("change:shown", draw);
-  model.on("change:notice", draw);
-  draw();
-  return () => {
-    model.off("change:shown", draw);
-    model.off("change:notice", draw);
-  };
+  return live(model, ["shown", "notice"], draw);
 }
 
 export default { render };

@@ -58,13 +58,7 @@ function render({ model, el }) {
       why.textContent = words.why ? ` ${words.why}` : "";
     });
   }
-  model.on("change:marks", mark);
-  model.on("change:notice", mark);
-  mark();
-  return () => {
-    model.off("change:marks", mark);
-    model.off("change:notice", mark);
-  };
+  return live(model, ["marks", "notice"], mark);
 }
 
 export default { render };
