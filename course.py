@@ -499,7 +499,7 @@ def test(args: "list[str]") -> int:
     code = 0
     for run in (
         # three for two cores, as many tests wait for a process of theirs
-        ["tests", "-n", "3", "--dist", "worksteal", *args],
+        ["tests", "-n", "3", "--dist", "worksteal", "--durations=25", *args],
         ["--nbval", "notebooks", "-n", "2", "--dist", "loadscope"],
     ):
         print("$ pytest " + " ".join(run), flush=True)

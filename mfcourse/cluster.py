@@ -302,7 +302,7 @@ def _start(master: str, memory: str) -> Any:
         # Spark's own 200 parts are for a real cluster.
         settings["spark.sql.shuffle.partitions"] = str(2 * (os.cpu_count() or 1))
     conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
-    with LOG.open("wb") as log:
+    with LOG.open("ab") as log:  # after what an earlier session said: see _cause
         try:
             gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
         except BaseException:  # Ctrl-C too
@@ -382,16 +382,18 @@ def _in_one_sentence(memory: str) -> Iterator[None]:
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
+    since = LOG.stat().st_size if LOG.exists() else 0
     try:
         yield
     except (Py4JError, PySparkException, ConnectionError) as error:
-        raise SparkError(_cause(error, memory)) from None
+        raise SparkError(_cause(error, memory, since)) from None
 
 
-def _cause(error: Exception, memory: str) -> str:
+def _cause(error: Exception, memory: str, since: int = 0) -> str:
+    """From the error and what Java wrote since then, not what it survived earlier."""
     text = str(error)
     with suppress(OSError):
-        text += LOG.read_text(errors="replace")[-20_000:]
+        text += LOG.read_bytes()[since:][-20_000:].decode(errors="replace")
     if re.search("OutOfMemoryError|GC overhead|exit code 52", text):
         return (
             f"Spark ran out of memory at memory={memory!r}. Give it more, as in "
@@ -528,13 +530,15 @@ class LocalCluster:
 
     def _run(self, kind: str, *options: object) -> None:
         command = [self._script, f"org.apache.spark.deploy.{kind}", "--host", LOOPBACK]
-        # A port that is taken is an error, not the next one.
-        options_of_java = "-Dspark.port.maxRetries=0 -XX:+UseSerialGC"
+        # A port that is taken is an error, not the next one; and none that is fixed,
+        # so that clusters may stand side by side (the REST server's is 6066).
+        spark = "-Dspark.port.maxRetries=0 -Dspark.master.rest.enabled=false"
+        light = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
         settings = {
             "SPARK_HOME": str(home()),
             "SPARK_LOCAL_DIRS": str(self._folder),
             "SPARK_LOCAL_IP": LOOPBACK,
-            "SPARK_DAEMON_JAVA_OPTS": f"{options_of_java} -XX:TieredStopAtLevel=1",
+            "SPARK_DAEMON_JAVA_OPTS": f"{spark} {light}",
         }
         log = self._folder / f"{len(self._processes)}.log"
         with log.open("wb") as file:
@@ -554,7 +558,8 @@ class LocalCluster:
         if not _until(lambda: there() or ended(), 90) or ended():
             log = self._folder / f"{len(self._processes) - 1}.log"
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise SparkError(" ".join(["the cluster did not come up:", *last]))
+            what = "a process of it ended" if ended() else "not within 90 s"
+            raise SparkError(" ".join([f"the cluster did not come up, {what}:", *last]))
 
 
 def _free_port(port: int) -> int:

@@ -792,7 +792,7 @@ def test_test_runs_tests_and_notebooks(course, commands, monkeypatch, codes, mor
     monkeypatch.setattr(course.subprocess, "call", call)
     assert course.main(["test", *more]) == next(filter(None, codes), 0)
     assert runs == [
-        ["tests", "-n", "3", "--dist", "worksteal", *more],
+        ["tests", "-n", "3", "--dist", "worksteal", "--durations=25", *more],
         ["--nbval", "notebooks", "-n", "2", "--dist", "loadscope"],
     ]
     assert (course.ENV / "requirements.txt").read_text() == LOCK

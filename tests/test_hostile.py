@@ -855,7 +855,8 @@ def test_a_submission_that_loops_in_each_call_ends_when_its_time_is_up(results):
     assert got["norm"]["status"] == "ok"
     assert got["many"]["status"] == got["top"]["status"] == "time_limit"
     assert "whole submission" in got["top"]["reason"]
-    assert sum(result["seconds"] for result in got.values()) < LIMITS["ALL"] + 2
+    # The calls of `many` alone would have taken longer, each to its own end.
+    assert sum(result["seconds"] for result in got.values()) < 20 * LIMITS["CALL"]
 
 
 @pytest.mark.parametrize("name", [*UNREADABLE, *PLACES])
