@@ -21,8 +21,8 @@ settings.load_profile("mfcourse")
 # Files that take long, from the longest on. Each worker begins with its share of them:
 # begun last, one worker would end alone.
 LONG = [
-    *("hostile", "browser", "widgets", "experiments", "refresh", "grading"),
-    *("progress", "report", "ials", "datasets", "plots", "evaluate"),
+    *("spark", "browser", "hostile", "experiments", "refresh", "grading"),
+    *("progress", "report", "widgets", "ials", "datasets", "plots", "evaluate"),
 ]
 
 

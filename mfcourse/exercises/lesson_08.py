@@ -28,9 +28,9 @@ def _clusters(rng: np.random.Generator) -> Iterator[Arguments]:
     statement="Count what the network carries. Person u lives on worker "
     "`home_of_user[u]`, film i on worker `home_of_item[i]`; play s is of person "
     "`user[s]` and film `item[s]`, each pair once. Before a half-step solves the "
-    "people, a worker needs the row of each film that its people played. It asks for a "
-    "row once, however many of its people played the film, and not at all if the film "
-    "lives there. How many rows are sent, to all workers together?",
+    "people, each worker fetches the row of every film that its people played: "
+    "once, however many of them played it, and not at all if the film lives there. "
+    "Return the number of rows sent, to all workers together.",
     hints=(
         "What is sent goes to a *worker*, not to a person: `worker = "
         "home_of_user[user]` has the worker of each play.",
@@ -101,12 +101,12 @@ def _cells(rng: np.random.Generator) -> Iterator[Arguments]:
 @exercise(
     "08",
     2,
-    statement="An approximate search, whole: an *inverted file*. Each film lies in a "
-    "cell: film i in `cell[i]`, and row c of `centers` is the mean of the films of "
-    "cell c. Take the `probe` cells whose centers have the largest inner products with "
-    "the person's row `x`. Score only the films in these, exactly, by the inner "
-    "product. Return the numbers of the `n` best, best first, or as many as there are; "
-    "of equal scores the smaller number comes first.",
+    statement="A whole approximate search: an *inverted file*. Film i lies in cell "
+    "`cell[i]`; row c of `centers` is the mean of the films of cell c. Take the "
+    "`probe` cells whose centers have the largest inner products with the person's "
+    "row `x`. Score only their films, by the inner product. Return the indices i of "
+    "the `n` best films in an array, best first, all if there are fewer; of equal "
+    "scores the smaller index comes first.",
     hints=(
         "Two searches of the same kind. First among cells: `np.argsort(-centers @ x, "
         'kind="stable")[:probe]`.',
