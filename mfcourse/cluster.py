@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -29,9 +30,9 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 CURES = {
@@ -42,9 +43,11 @@ CURES = {
     "conda": "conda install openjdk=17",
 }
 CURE = "; ".join(f"{system}: {line}" for system, line in CURES.items())
-LOG = Path(tempfile.gettempdir()) / f"mfcourse-spark-{os.getpid()}.log"
+# A name that nobody else on this machine can take first.
+LOG = Path(tempfile.gettempdir()) / f"mfcourse-spark-{secrets.token_hex(8)}.log"
 LOOPBACK = "127.0.0.1"
 LEAST = 472  # MB; Spark refuses to start with less
+GROUP = "spark.jobGroup.id"
 
 
 class SparkError(RuntimeError):
@@ -78,7 +81,7 @@ def java() -> tuple[str, str]:
         done = subprocess.run(
             [path, "-version"], capture_output=True, text=True, timeout=30, check=True
         )
-        version = (done.stderr or done.stdout).split('"')[1]
+        version = re.findall(r'version "([^"]+)"', done.stderr + done.stdout)[0]
         old = int(re.split(r"[.\-+]", version)[0]) < 17
     except (OSError, subprocess.SubprocessError, IndexError, ValueError):
         raise SparkError(
@@ -102,7 +105,8 @@ def session(master: str | None = None, *, memory: str = "1g", wait: float = 120)
         or another URL that Spark knows. Without it ``MFCOURSE_SPARK_MASTER`` decides,
         else ``local[*]``. A session on another master is closed first.
     memory : str
-        For the driver and for each executor, as "900m" or "2g".
+        For the driver and for each executor, as "900m" or "2g". A session that is open
+        keeps what it has: `close` it first.
     wait : float
         Seconds until a cluster must have given us a first executor.
 
@@ -122,11 +126,11 @@ def session(master: str | None = None, *, memory: str = "1g", wait: float = 120)
         return kept
     home()
     java()
-    _check_memory(memory, master)
     _check_master(master)
+    _check_memory(memory, master)
     close()
     try:
-        with _in_one_sentence(memory):
+        with _in_one_sentence(memory, OSError):
             spark = _start(master, memory)
             if not master.startswith("local"):
                 _wait_for_executor(spark, memory, wait)
@@ -176,10 +180,19 @@ def using(master: str | None, memory: str) -> Iterator[Any]:
     """
     before = active()
     spark = before if before and not master else session(master, memory=memory)
+    context, group = spark.sparkContext, secrets.token_hex(8)
+    memory = context.getConf().get("spark.driver.memory", memory)
+    context.setJobGroup(group, "mfcourse", interruptOnCancel=True)
     try:
         with _in_one_sentence(memory):
             yield spark
+    except KeyboardInterrupt:  # which ends our waiting, but not what Spark is at
+        with suppress(Exception):
+            context._jsc.sc().cancelJobGroupAndFutureJobs(group)
+        raise
     finally:
+        with suppress(Exception):  # Java may have died
+            context.setLocalProperty(GROUP, None)
         if spark is not before:
             close()
 
@@ -202,12 +215,12 @@ def close() -> None:
         return
     with suppress(Exception):
         gateway.shutdown()
-    process = gateway.proc
-    process.stdin.close()  # Java ends with its input
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(20)
-    process.kill()
-    process.wait()
+    if (process := gateway.proc) is not None:  # else spark-submit began it, and ends it
+        process.stdin.close()  # Java ends with its input
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+        process.wait()
     shutil.rmtree(gateway.scratch, ignore_errors=True)
 
 
@@ -230,25 +243,31 @@ def bar(spark: Any, name: str, show: bool) -> Iterator[None]:
     from tqdm import tqdm  # tqdm.auto warns where ipywidgets is missing
 
     tracker, over = spark.sparkContext.statusTracker(), threading.Event()
-    earlier = set(tracker.getJobIdsForGroup())
+    group = spark.sparkContext.getLocalProperty(GROUP)  # that `using` gave
+    earlier = set(tracker.getJobIdsForGroup(group))
 
     def look() -> None:
         while not over.wait(0.3):
-            jobs = map(tracker.getJobInfo, set(tracker.getJobIdsForGroup()) - earlier)
-            stages = [stage for job in jobs if job for stage in job.stageIds]
+            jobs = set(tracker.getJobIdsForGroup(group)) - earlier
+            told = map(tracker.getJobInfo, jobs)
+            stages = [stage for job in told if job for stage in job.stageIds]
             known = [info for info in map(tracker.getStageInfo, stages) if info]
             done = sum(i.numCompletedTasks == i.numTasks for i in known)
             if (progress.n, progress.total) != (done, len(stages)):
                 progress.n, progress.total = done, len(stages)
                 progress.refresh()
 
+    def watched() -> None:
+        with suppress(Exception):  # Java may die meanwhile; the fit says so
+            look()
+
     with tqdm(desc=name, unit=" stages", disable=not show) as progress:
-        watch = threading.Thread(target=look, daemon=True)
+        watch = threading.Thread(target=watched, daemon=True)
         if show:
             watch.start()
         try:
             yield
-            progress.n = progress.total
+            progress.n = progress.total or 0
         finally:
             over.set()
             if show:
@@ -278,6 +297,7 @@ def home() -> Path:
 
 
 def _start(master: str, memory: str) -> Any:
+    import psutil
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
@@ -296,21 +316,31 @@ def _start(master: str, memory: str) -> Any:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
-    if master.startswith("local") or LOOPBACK in master:  # nobody else shall listen
+    here = r"local|spark://(127\.0\.0\.1|localhost|\[::1\]):"
+    if re.match(here, master):  # nobody else shall listen
         settings["spark.driver.host"] = LOOPBACK
         settings["spark.driver.bindAddress"] = LOOPBACK
         # Spark's own 200 parts are for a real cluster.
         settings["spark.sql.shuffle.partitions"] = str(2 * (os.cpu_count() or 1))
     conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
-    with LOG.open("ab") as log:  # after what an earlier session said: see _cause
-        try:
+    os.environ["SPARK_HOME"] = str(home())  # the Java part of this very pyspark
+    try:
+        with LOG.open("ab") as log:  # after what an earlier session said: see _cause
             gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
-        except BaseException:  # Ctrl-C too
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
+    except BaseException:  # Ctrl-C too, when Java would wait for ever
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if any(scratch in part for part in child.cmdline()):
+                    child.kill()
+                    child.wait()
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     gateway.scratch = scratch
+    atexit.register(LOG.unlink, missing_ok=True)
     atexit.register(close)  # as often as it likes: a second one does nothing
     logging.getLogger().addFilter(_is_not_py4j)
+    for name in ("py4j", "SQLQueryContextLogger"):  # a page of Java for each error
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     # Of the newest pandas; what we use of it is tested.
     warnings.filterwarnings("ignore", module=r"pyspark\.")
     SparkContext(conf=conf, gateway=gateway)
@@ -339,7 +369,7 @@ def _wait_for_executor(spark: Any, memory: str, wait: float) -> None:
 def _check_memory(memory: str, master: str) -> None:
     import psutil
 
-    form = re.fullmatch(r"(\d+)([mg])b?", memory.lower())
+    form = re.fullmatch(r"(\d+)([mg])b?", str(memory).lower())
     if form is None:
         raise SparkError(f"memory is written '900m' or '2g'; got {memory!r}")
     size = int(form[1]) * (1 if form[2] == "m" else 1024)
@@ -356,7 +386,8 @@ def _check_memory(memory: str, master: str) -> None:
 
 def _check_master(master: str) -> None:
     """A wrong address is known at once; Spark itself would take a minute to give up."""
-    if not re.match(r"local($|\[(\*|\d+)(, ?\d+)?\]$)|(spark|k8s)://.|yarn$", master):
+    form = r"local($|\[(\*|\d+)(, ?\d+)?\]$)|(spark|k8s)://.|yarn$"
+    if not re.match(form, str(master)):
         raise SparkError(
             f"{master!r} is no address of a Spark master; expected local[*], local[2], "
             "spark://host:7077, yarn or k8s://…"
@@ -366,9 +397,9 @@ def _check_master(master: str) -> None:
     addresses = master.removeprefix("spark://").split(",")
     for address in addresses:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port):
             raise SparkError(f"{master!r} lacks a port; expected spark://host:7077")
-        if _answers(host, int(port)):
+        if _answers(host.strip("[]"), int(port)):
             return
     raise SparkError(
         f"nothing answers at {master}. Is the master running, and is that its port? "
@@ -377,7 +408,7 @@ def _check_master(master: str) -> None:
 
 
 @contextmanager
-def _in_one_sentence(memory: str) -> Iterator[None]:
+def _in_one_sentence(memory: str, *more: type[Exception]) -> Iterator[None]:
     """What Spark throws, as a sentence instead of a page of Java."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
@@ -385,7 +416,7 @@ def _in_one_sentence(memory: str) -> Iterator[None]:
     since = LOG.stat().st_size if LOG.exists() else 0
     try:
         yield
-    except (Py4JError, PySparkException, ConnectionError) as error:
+    except (Py4JError, PySparkException, ConnectionError, *more) as error:
         raise SparkError(_cause(error, memory, since)) from None
 
 
@@ -396,8 +427,8 @@ def _cause(error: Exception, memory: str, since: int = 0) -> str:
         text += LOG.read_bytes()[since:][-20_000:].decode(errors="replace")
     if re.search("OutOfMemoryError|GC overhead|exit code 52", text):
         return (
-            f"Spark ran out of memory at memory={memory!r}. Give it more, as in "
-            "memory='4g', or fewer factors"
+            f"Spark ran out of memory at memory={memory!r}. Take fewer factors, or "
+            "close() the session and open one with more, as in memory='4g'"
         )
     if "All masters are unresponsive" in text:
         return "what answers at that address is no Spark master of this version"
@@ -410,12 +441,15 @@ def _cause(error: Exception, memory: str, since: int = 0) -> str:
         return "the disk that Spark writes to is full; set SPARK_LOCAL_DIRS to another"
     java_line = getattr(error, "java_exception", None)
     first = java_line.toString() if java_line is not None else str(error)
-    first = re.sub(r"^[\w.$]+(Exception|Error): ", "", first.strip().splitlines()[0])
+    first = (first.strip().splitlines() or [type(error).__name__])[0]
+    first = re.sub(r"^[\w.$]+(Exception|Error): ", "", first)
     return f"Spark could not do it: {first[:300]} (all that it said: {LOG})"
 
 
 def _answers(host: str, port: int) -> bool:
-    with suppress(OSError), socket.create_connection((host, port), timeout=5):
+    # What is asked for may be no name, and no port, at all.
+    wrong = OSError, ValueError, OverflowError
+    with suppress(*wrong), socket.create_connection((host, port), timeout=5):
         return True
     return False
 
@@ -432,11 +466,22 @@ def _until(there: Callable[[], bool], seconds: float) -> bool:
 
 # ---- A cluster on this machine -------------------------------------------------------
 
+# Runs a command until its input ends, which it does when this process does, however.
+WATCHED: tuple[str, ...] = (
+    "sh",
+    "-c",
+    'exec 3<&0; "$@" </dev/null 3<&- & java=$!; (read _ <&3; kill -9 0) & wait $java',
+    "sh",
+)
+if os.name != "posix":
+    WATCHED = ()
+
 
 class LocalCluster:
     """A Spark cluster of one master and some workers, all on 127.0.0.1.
 
-    Each is a Java process of its own, as on a real cluster, and ends with this one.
+    Each is a Java process of its own, as on a real cluster, and ends with this one. It
+    asks for no password: whoever works on this machine may send it jobs.
 
     Parameters
     ----------
@@ -457,11 +502,16 @@ class LocalCluster:
     ------
     SparkError
         No Java, no pyspark, the port is taken, or a process ended at once.
+    ValueError
+        ``workers`` or ``cores`` is no number of them.
     """
 
     def __init__(
         self, workers: int = 2, cores: int = 1, memory: str = "1g", port: int = 0
     ) -> None:
+        for name, value, least in (("workers", workers, 0), ("cores", cores, 1)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value!r}")
         java()
         _check_memory(memory, "local")
         self._script = home() / "bin" / ("spark-class" + ".cmd" * (os.name == "nt"))
@@ -495,7 +545,7 @@ class LocalCluster:
         try:
             with build_opener(ProxyHandler({})).open(page, timeout=5) as reply:
                 return int(json.load(reply)["aliveworkers"])
-        except (URLError, OSError, ValueError):
+        except (OSError, ValueError, KeyError, HTTPException):
             return None
 
     def kill_worker(self, number: int = 0) -> None:
@@ -544,8 +594,8 @@ class LocalCluster:
         with log.open("wb") as file:
             self._processes.append(
                 subprocess.Popen(
-                    [*map(str, command), *map(str, options)],
-                    stdin=subprocess.DEVNULL,
+                    [*WATCHED, *map(str, command), *map(str, options)],
+                    stdin=subprocess.PIPE,
                     stdout=file,
                     stderr=file,
                     start_new_session=True,  # Ctrl-C is for the notebook
@@ -554,9 +604,13 @@ class LocalCluster:
             )
 
     def _wait(self, there: Callable[[], bool]) -> None:
-        ended = lambda: any(p.poll() is not None for p in self._processes)  # noqa: E731
-        if not _until(lambda: there() or ended(), 90) or ended():
-            log = self._folder / f"{len(self._processes) - 1}.log"
+        def ended() -> list[int]:
+            running = [p.poll() is None for p in self._processes]
+            return [number for number, runs in enumerate(running) if not runs]
+
+        if not _until(lambda: there() or bool(ended()), 90) or ended():
+            number, *_ = [*ended(), len(self._processes) - 1]
+            log = self._folder / f"{number}.log"
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
             what = "a process of it ended" if ended() else "not within 90 s"
             raise SparkError(" ".join([f"the cluster did not come up, {what}:", *last]))
@@ -576,6 +630,8 @@ def _free_port(port: int) -> int:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is not None:  # its number may be another's by now
+        return
     if sys.platform == "win32":
         process.kill()
         return

@@ -75,7 +75,7 @@ def exact(item_factors: Any, user_factors: Any, n: int = 10) -> Arrays:
     Returns
     -------
     codes : int64 array of shape (m, min(n, n_items))
-        Best first; ties by code.
+        Best first; ties by code, but for rounding.
     scores : float32 array of the same shape
 
     Raises
@@ -110,7 +110,9 @@ class ItemIndex:
         self.factors, self.codes, self.head = factors, codes, head
         self.bias, self.graph = bias, graph
         self._row = np.argsort(codes)  # of each item code
-        self._longest_left = np.linalg.norm(factors[head:], axis=1).max(initial=0)
+        left = factors[head:]
+        squares = np.einsum("nk,nk->n", left, left, dtype=np.float64)  # no underflow
+        self._longest_left = np.sqrt(squares.max(initial=0))
 
     @classmethod
     def build(
@@ -230,8 +232,10 @@ class ItemIndex:
             of, seen_codes = seen.indptr, seen.indices
         shape = len(U), min(n, len(self))
         codes, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
-        for a in range(0, len(U), USERS):
-            u, part = U[a : a + USERS], of[a : a + USERS + 1]
+        # What is gathered below, a row of V for each candidate, shall not be larger.
+        step = max(1, min(USERS, BLOCK // (2 * shape[1] * U.shape[1])))
+        for a in range(0, len(U), step):
+            u, part = U[a : a + step], of[a : a + step + 1]
             user = np.repeat(np.arange(len(u)), np.diff(part))
             hidden = user, self._row[seen_codes[part[0] : part[-1]]]
             at = self._candidates(u, shape[1], width, hidden, threads)
@@ -239,8 +243,8 @@ class ItemIndex:
             score[at < 0] = -np.inf
             code = np.where(at < 0, -1, self.codes[at])
             best = np.lexsort((code, -score))[:, : shape[1]]
-            codes[a : a + USERS] = np.take_along_axis(code, best, axis=1)
-            scores[a : a + USERS] = np.take_along_axis(score, best, axis=1)
+            codes[a : a + step] = np.take_along_axis(code, best, axis=1)
+            scores[a : a + step] = np.take_along_axis(score, best, axis=1)
         return codes, scores
 
     def _candidates(
@@ -302,7 +306,8 @@ class ItemIndex:
             body, factors=self.factors, codes=self.codes, head=self.head,
             bias=self.bias, graph=np.frombuffer(graph, np.uint8),
         )  # fmt: skip
-        new, content = path.with_name(path.name + ".part"), body.getvalue()
+        content = body.getvalue()
+        new = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             new.write_bytes(f"{FORMAT} {_digest(content)}\n".encode() + content)
             os.replace(new, path)
@@ -411,7 +416,13 @@ def _best(S: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
     out, deep = np.full((m, n), -1), max(1, min(64, w // (8 * n)))
     top = S[:, : w // deep * deep].reshape(m, deep, -1).max(axis=1)
     bound = np.partition(top, -n)[:, [-n]] if top.shape[1] >= n else -np.inf
-    at = np.flatnonzero(bound <= S)
+    reached = bound <= S
+    crowded = reached.sum(axis=1) > 64 * n  # with ties, as where a user's row is 0
+    for r in np.flatnonzero(crowded):
+        tied = np.flatnonzero(S[r] == np.broadcast_to(bound, (m, 1))[r])
+        reached[r, tied] = False
+        reached[r, tied[np.argsort(codes[tied])[:n]]] = True
+    at = np.flatnonzero(reached)
     (row, column), score = np.divmod(at, w), S.ravel()[at]
     order = np.lexsort((codes[column], -score, row))
     row, column, score = row[order], column[order], score[order]

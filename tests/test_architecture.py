@@ -61,7 +61,7 @@ learn*         → learn models plots
 # experiments are tools beside the course, which nothing else imports.
 CORE = ("datasets", "split", "interactions", "metrics", "evaluate", "models*")
 CONTENT = "exercises/lesson_*"
-MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_600, 8_000
+MODEL_LINES, CORE_LINES, ALL_LINES = 200, 3_650, 8_000
 BESIDE = {"grading": 2_100, "experiments": 1_150}
 
 # The names of hyper-parameters; each may end in _user or _item.
@@ -558,9 +558,9 @@ def test_a_file_or_package_that_outgrows_its_budget_is_seen():
     assert breaks_budget({"models/als": lines(201)}) == [
         "models/als has 201 lines of code, of 200"
     ]
-    core = {f"models/m{i}": lines(200) for i in range(17)} | {"metrics": lines(201)}
+    core = {f"models/m{i}": lines(200) for i in range(17)} | {"metrics": lines(251)}
     assert breaks_budget(core) == [
-        "datasets … evaluate, models has 3601 lines of code, of 3600"
+        "datasets … evaluate, models has 3651 lines of code, of 3650"
     ]
     assert breaks_budget({"grading": lines(1_000), "grading/a": lines(1_101)}) == [
         "grading has 2101 lines of code, of 2100"

@@ -280,6 +280,10 @@ def test_topic_and_level_choose(today):
         practice("x")
     with pytest.raises(ValueError, match="no level 4; there are 1, 2, 3"):
         practice(level=4)
+    with pytest.raises(ValueError, match="no level '2'"):
+        practice(level="2")
+    with pytest.raises(ValueError, match="no topic None"):
+        practice(None)
 
 
 # ---- The widget ----------------------------------------------------------------------
@@ -358,6 +362,7 @@ def test_events_that_make_no_sense_here_are_passed_over(log, today):
         ("zeros", {"grade": ["good"], "day": "2026-01-01"}),
         ("zeros", {"grade": "good", "day": "soon"}),
         ("zeros", {"grade": "good", "day": 7}),
+        ("zeros", {"grade": "good", "day": "9999-12-31"}),
         ("zeros", {}),
     ]:
         progress.record("practised", name, **data)
@@ -371,6 +376,43 @@ def test_nothing_is_kept_where_recording_is_off(log, today, monkeypatch):
     assert widget.shown["counts"][2] == 1
     monkeypatch.setenv("MFCOURSE_RECORD", "1")
     assert progress.events() == []
+
+
+def test_over_midnight_the_next_day_is_asked(log, today):
+    widget = practice("evaluation", level=1, today=today)
+    while widget._queue:
+        answer(widget, "easy")
+    assert widget.shown["rest"].startswith("Nothing is due. Next: ")
+    today.day += timedelta(days=1)
+    assert "answer" not in widget.shown
+    due = sum(memory.due <= today.day for memory in widget._memories.values())
+    assert due > 0
+    widget.unfold()
+    assert widget.shown["answer"]
+    assert widget.shown["counts"][0] == due
+    today.day += timedelta(days=1)  # with a card unfolded: graded as of the day asked
+    widget.grade("good")
+    assert progress.events("practised")[-1].data["day"] == "2026-01-06"
+    assert widget._day == today.day
+
+
+def test_a_grade_that_is_not_written_has_not_been_given(log, today, monkeypatch):
+    widget = practice(today=today)
+    widget.unfold()
+    before = dict(widget.shown)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "record", stop)
+        with pytest.raises(KeyboardInterrupt):
+            widget.grade("good")
+    assert widget.shown == before
+    assert widget._queue[0] == before["id"]
+    assert widget._memories == {}
+    widget.grade("good")
+    assert list(widget._memories) == [before["id"]]
 
 
 def test_trouble_with_the_log_is_shown(today, monkeypatch):

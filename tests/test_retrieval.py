@@ -1,6 +1,7 @@
 """Approximate lists: the properties of exact ones, and how much is found."""
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -92,6 +93,34 @@ def test_groups_of_columns_lose_nothing(n_items, monkeypatch):
     rng = np.random.default_rng(n_items)
     V, U = rng.integers(-2, 3, (n_items, 3)), rng.integers(-2, 3, (50, 3))
     assert_lists(exact(V, U, 10), plain(V, U, 10))
+
+
+def test_very_many_equal_scores_go_by_code_and_take_no_more_memory():
+    """All of a user whose row is 0; and of items of one kind."""
+    rng = np.random.default_rng(0)
+    V = rng.integers(-1, 2, (20_000, 2))
+    U = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]).repeat(40, axis=0)
+    assert_lists(exact(V, U, 7), plain(V, U, 7))
+    tracemalloc.start()
+    try:
+        exact(V, U, 7)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * U.shape[0] * len(V) * 4  # the scores, and some of their size
+
+
+def test_long_lists_are_made_for_fewer_users_at_a_time(monkeypatch):
+    monkeypatch.setattr(retrieval, "BLOCK", 200_000)
+    rng = np.random.default_rng(0)
+    V, U = rng.normal(size=(2_000, 16)), rng.normal(size=(200, 16))
+    tracemalloc.start()
+    try:
+        exact(V, U, 1_000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 20_000_000  # a row of V for each candidate of each user: 12.8 MB × 2
 
 
 # ---- The index, where it must be exact -----------------------------------------------

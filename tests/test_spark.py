@@ -7,10 +7,12 @@ session can show. They skip, saying so, where pyspark or Java is missing.
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import nbformat
@@ -65,13 +67,17 @@ def light_java(monkeypatch):
         ("http://127.0.0.1:7077", "no address of a Spark master"),
         ("spark://127.0.0.1", "lacks a port"),
         ("spark://127.0.0.1:seven", "lacks a port"),
+        ("spark://127.0.0.1:²", "lacks a port"),
+        ("spark://a..b:7077", "nothing answers"),
+        (f"spark://{'a' * 70}:99999", "nothing answers"),
+        (5, "no address of a Spark master"),
     ],
 )
 @needs_spark
 def test_a_wrong_address_is_named(master, words):
     with pytest.raises(SparkError, match=words) as info:
         cluster.session(master)
-    assert master in str(info.value)
+    assert str(master) in str(info.value)
     assert is_one_sentence(info.value)
 
 
@@ -95,6 +101,7 @@ def test_an_address_where_nothing_answers(monkeypatch):
     [
         ("100m", r"does not start with memory='100m'.*'472m' or more"),
         ("much", "written '900m' or '2g'; got 'much'"),
+        (1024, "written '900m' or '2g'; got 1024"),
         ("99999g", "more than this machine has"),
     ],
 )
@@ -163,6 +170,57 @@ def test_in_a_notebook_the_sentence_stands_alone(capsys):
     assert capsys.readouterr().out.strip() == "SparkError: no."
 
 
+@needs_spark
+def test_ctrl_c_while_java_starts_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(cluster, "LOG", tmp_path / "java.log")
+
+    def stop(_):  # where Java has been started, and is waited for
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyspark.java_gateway.os.path.isfile", stop)
+        with pytest.raises(KeyboardInterrupt):
+            cluster.session("local[1]", memory="600m")
+    assert not java_children()
+    assert os.listdir(tmp_path) == ["java.log"]
+    (tmp_path / "java.log").unlink()
+    (tmp_path / "java.log").mkdir()  # a log that cannot be written
+    with pytest.raises(SparkError, match="could not do it") as info:
+        cluster.session("local[1]", memory="600m")
+    assert is_one_sentence(info.value)
+    assert os.listdir(tmp_path) == ["java.log"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="it is a shell that ends them")
+@needs_spark
+def test_a_cluster_ends_with_a_python_that_is_killed():
+    program = (
+        "import os, psutil; from mfcourse.cluster import LocalCluster\n"
+        "here = LocalCluster(workers=0)\n"
+        "print(*(p.pid for p in psutil.Process().children(recursive=True)))\n"
+        "os.sys.stdout.flush(); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100
+    )
+    numbers = [int(number) for number in done.stdout.split()]
+    assert len(numbers) >= 2
+
+    def ended(number):
+        try:
+            return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    assert cluster._until(lambda: all(map(ended, numbers)), 30)
+
+
+def test_a_cluster_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="cores must be at least 1; got 0"):
+        cluster.LocalCluster(cores=0)
+
+
 def test_without_pyspark_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark", None)
     with pytest.raises(SparkError, match="needs the extra spark"):
@@ -219,8 +277,9 @@ def test_what_java_survived_earlier_is_not_the_cause_of_a_later_error(
 
 
 @needs_spark
-def test_a_fit_on_this_machine(tmp_path, capfd):
+def test_a_fit_on_this_machine(tmp_path, capfd, monkeypatch):
     """A frame and a path give the same model; strangers, lists, refusals."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ratings = random_ratings(40, 30, 600).sort_values(["user", "item"])
     train, test = ratings.iloc[:500], ratings.iloc[480:]  # the last users are strangers
     train.to_parquet(tmp_path / "train.parquet", index=False)
@@ -248,6 +307,11 @@ def test_a_fit_on_this_machine(tmp_path, capfd):
             )
         with pytest.raises(FileExistsError, match="is there already"):
             there.recommend_all(path)
+        with pytest.raises(ValueError, match="n must be a whole number"):
+            there.recommend_all(tmp_path / "none", n=0)
+        check_a_file_written_anew(tmp_path, monkeypatch)
+        check_test_ratings(there, here, test, tmp_path)
+        check_interrupt(there, spark, tmp_path)
         with pytest.raises(mf.NotSupported, match="still in Spark"):
             there.predict(test)
         with pytest.raises(mf.NotSupported, match="not in Spark but here"):
@@ -278,7 +342,8 @@ def test_a_fit_on_this_machine(tmp_path, capfd):
     with pytest.raises(mf.NotFittedError, match="session that was closed"):
         lost.cold_start(test)
     assert not java_children()
-    assert not list(Path(tempfile.gettempdir()).glob("mfcourse-spark-*/"))
+    assert not list(tmp_path.glob("mfcourse-spark-*/"))
+    assert not list(tmp_path.glob(".*.part"))
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err.startswith("\rSpark ALS:")  # the bar, and nothing of Java's
@@ -359,6 +424,14 @@ def check_refusals(spark, train, folder):
     model = mf.SparkALSModel(n_factors=2, n_epochs=1)
     with pytest.raises(FileNotFoundError, match="expected Parquet"):
         model.fit(folder / "nowhere.parquet")
+    with pytest.raises(ValueError, match=r"must be numbers; .* 'rating' is string"):
+        model.fit(spark.createDataFrame(train.astype({"rating": str})))
+    with pytest.raises(ValueError, match="there are no ratings"):
+        model.fit(spark.createDataFrame(train).where("false"))
+    odd = train.astype({"user": float})
+    odd.loc[odd.index[0], "user"] = np.nan
+    with pytest.raises(ValueError, match="1 of 500 rows have a value that is missing"):
+        model.fit(spark.createDataFrame(odd))
     with pytest.raises(ValueError, match="no column 'rating'"):
         model.fit(spark.createDataFrame(train[["user", "item"]]))
     with pytest.raises(ValueError, match=r"1 row\(s\) repeat a pair"):
@@ -375,6 +448,60 @@ def check_refusals(spark, train, folder):
         model.fit(folder / "text.parquet")
     assert is_one_sentence(info.value)
     assert not hasattr(model, "train_")
+
+
+def check_a_file_written_anew(folder, monkeypatch):
+    """Spark's cache knows a file by its path: it must not answer for the old one."""
+    monkeypatch.chdir(folder)  # Java was started elsewhere
+    path, before, after = "again.parquet", random_ratings(20), random_ratings(35)
+    found = []
+    for ratings in (before, after):
+        ratings.to_parquet(path, index=False)
+        found.append(mf.SparkALSModel(n_factors=2, n_epochs=1).fit(path))
+        assert found[-1].in_spark_.ratings.count() == len(ratings)
+    assert found[0].in_spark_.ratings.count() == len(before)
+    lists = found[1].recommend_all("again_lists")
+    users = pd.read_parquet(lists)["user"].unique()
+    assert set(users) == set(after["user"])
+    for model in found:
+        model.in_spark_.release()
+
+
+def check_test_ratings(there, here, test, folder):
+    """A path is held to the rules of a frame."""
+    gap = test.assign(rating=test["rating"].where(test.index != test.index[3]))
+    gap.to_parquet(folder / "gap.parquet")
+    other = test.assign(user="u" + test["user"].astype(str))
+    other.to_parquet(folder / "other.parquet")
+    for model, source in ((here, gap), (there, gap), (there, folder / "gap.parquet")):
+        with pytest.raises(ValueError, match=r"missing|NaN"):
+            model.cold_start(source)
+    with pytest.raises(ValueError, match="user is string, and was bigint"):
+        there.cold_start(folder / "other.parquet")
+    with pytest.raises(mf.NotSupported, match=r"evaluate\.ranking"):
+        mf.SparkALSModel(implicit=True).cold_start(test)
+
+
+def check_interrupt(there, spark, folder):
+    """Ctrl-C ends what Spark is at, too, and leaves no half of a folder."""
+    tracker = spark.sparkContext.statusTracker()
+
+    def press():
+        if cluster._until(tracker.getActiveJobsIds, 60):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as IPython has
+    pressing = threading.Thread(target=press)
+    try:
+        pressing.start()
+        with pytest.raises(KeyboardInterrupt):
+            there.recommend_all(folder / "stopped", 25)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    pressing.join()
+    assert cluster._until(lambda: not tracker.getActiveJobsIds(), 30)
+    assert not (folder / "stopped").exists()
+    assert len(pd.read_parquet(there.recommend_all(folder / "stopped", 25)))
 
 
 def check_implicit(train):

@@ -146,9 +146,9 @@ class Practice(Widget):
         ValueError
             No such topic or level.
         """
-        if topic and topic not in self._topics:
+        if topic != "" and topic not in self._topics:
             raise ValueError(f"no topic {topic!r}; there are {', '.join(self._topics)}")
-        if level and str(level) not in bank.LEVELS:
+        if level not in (0, *map(int, bank.LEVELS)):
             raise ValueError(f"no level {level!r}; there are {', '.join(bank.LEVELS)}")
         self._topic, self._level = topic, level
         self._names = [
@@ -157,7 +157,7 @@ class Practice(Widget):
             if topic in ("", card.about["topic"])
             and level in (0, int(card.about["level"]))
         ]
-        day = self._today()
+        day = self._day = self._today()
         names = list(self._names)
         random.Random(f"{self._seed}.{day}").shuffle(names)
         known = [n for n in names if n in self._memories and self._asks(n, day)]
@@ -205,18 +205,26 @@ class Practice(Widget):
             raise ValueError(f"no grade {grade!r}; there are {', '.join(GRADES)}")
         if not self.shown.get("answer"):
             raise ValueError("the answer was not seen yet; unfold() comes first")
-        day = self._today()
+        day = self._day
+        said = progress.record("practised", name, grade=grade, day=day.isoformat())
         self._memories[name] = review(self._memories.get(name), grade, day)
         self._queue.remove(name)
         if self._memories[name].again:
             self._queue.insert(GAP, name)
-        said = progress.record("practised", name, grade=grade, day=day.isoformat())
         with self.hold_sync():
             self.notice = said
             self._show()
+            self._renew()
         return Words(f"{self.shown.get('question') or self.shown['rest']}\n{said}")
 
+    def _renew(self) -> None:
+        """Over midnight other cards became due."""
+        if self._today() != self._day:
+            self.choose(self._topic, self._level)
+
     def _asked(self) -> str:
+        if not self._queue:
+            self._renew()
         if not self._queue:
             raise ValueError(f"no card is asked. {self.shown['rest']}")
         return self._queue[0]
@@ -225,13 +233,14 @@ class Practice(Widget):
         return self._memories[name].asks(day)
 
     def _remember(self, name: str, data: dict[str, Any]) -> None:
-        with suppress(KeyError, TypeError, ValueError):  # from another deck or version
+        # Some are from another deck or version.
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
             day = date.fromisoformat(data["day"])
             before = self._memories.get(self._cards[name].about["id"])
             self._memories[name] = review(before, data["grade"], day)
 
     def _show(self, open_: bool = False) -> None:
-        day = self._today()
+        day = self._day
         met = [n for n in self._names if n in self._memories]
         due = sum(self._asks(n, day) for n in met)
         now: dict[str, Any] = {
@@ -271,7 +280,9 @@ class Practice(Widget):
         level = place(content.get("level"), len(bank.LEVELS) + 1)
         if topic is not None and level is not None:
             self.choose(["", *self._topics][topic], level)
-        elif not self._queue or content.get("id") != self._queue[0]:
+        elif not self._queue:
+            self._renew()
+        elif content.get("id") != self._queue[0]:
             return  # a second press, on its way while the next card came
         elif content.get("unfold") is True:
             self.unfold()

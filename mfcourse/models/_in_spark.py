@@ -6,6 +6,8 @@ ratings. All of it is Spark's own SQL, so that workers need no Python.
 
 from __future__ import annotations
 
+import re
+import secrets
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -42,22 +44,25 @@ class InSpark:
         self._checked(ratings)
         self.users, self.items = (_coded(ratings, c) for c in ("user", "item"))
         self.ratings = self._codes(ratings, "inner").cache()
-        self.model = als(model, self.ratings, progress)
+        try:
+            self.model = als(model, self.ratings, progress)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let Spark forget what it holds for us; what it needs again, it computes."""
+        for frame in (self.users, self.items, self.ratings):
+            frame.unpersist()
 
     def _checked(self, ratings: Any) -> None:
         """Count, and raise where the ratings are not as they must be; in one pass."""
         row = ratings.selectExpr(
-            "count(*) n", "avg(rating) mean", "min(rating) least",
-            "count_if(user is null or item is null or rating is null or "
-            "isnan(rating) or abs(rating) = double('infinity')) missing",
+            "count(*) n", "avg(rating) mean", "min(rating) least", _missing(ratings),
             "count(distinct user, item) pairs", "count(distinct user) users",
             "count(distinct item) items",
         ).first()  # fmt: skip
-        if row.n == 0 or row.missing:
-            raise ValueError(
-                f"expected ratings without gaps; {row.missing} of {row.n} rows have a "
-                "value that is missing or infinite"
-            )
+        _check_whole(row)
         if row.pairs < row.n:
             raise ValueError(
                 f"{row.n - row.pairs} row(s) repeat a pair (user, item). Keep one: "
@@ -87,12 +92,25 @@ class InSpark:
             Rows, and those whose user or item training did not have.
         warm, cold : float
             Sums of squared errors of the others, and of those.
+
+        Raises
+        ------
+        ValueError
+            A value is missing, or ids are of another type than in training.
         """
         if isinstance(test, pd.DataFrame):
             check_columns(test, "user", "item", "rating")
             check_ratings(test)
             test = self.spark.createDataFrame(test[["user", "item", "rating"]])
-        coded = self._codes(read(self.spark, test), "left").fillna(-1)
+        test = read(self.spark, test)
+        _check_whole(test.selectExpr("count(*) n", _missing(test)).first())
+        for name, codes in (("user", self.users), ("item", self.items)):
+            kinds = [dict(frame.dtypes)[name] for frame in (test, codes)]
+            if kinds.count("string") == 1:
+                raise ValueError(
+                    f"{name} is {kinds[0]}, and was {kinds[1]} in training"
+                )
+        coded = self._codes(test, "left").fillna(-1, subset=["user", "item"])
         row = self.model.setColdStartStrategy("nan").transform(coded).selectExpr(
             "count(*) n", "count_if(isnan(prediction)) cold",
             "sum(if(isnan(prediction), 0D, pow(rating - double(prediction), 2))) warm",
@@ -129,7 +147,7 @@ class InSpark:
 
     def _best(self, n: int) -> Any:
         seen = self.ratings.groupBy("user").count()
-        seen = seen.selectExpr("user", "int(log2(count) / 2) size").cache()
+        seen = seen.selectExpr("user", "int(log2(count) / 2) size")
         parts = [
             self.model.recommendForUserSubset(
                 seen.where(f"size = {row.size}"), n + 4 ** (row.size + 1) - 1
@@ -194,16 +212,57 @@ def read(spark: Any, source: Any) -> Any:
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such file, or no such column.
+        There is no such file, or no such column; ratings are no numbers.
     """
     if isinstance(source, str | Path):
         if "://" not in str(source) and not Path(source).exists():
             raise FileNotFoundError(f"there is no {source}; expected Parquet")
-        source = spark.read.parquet(str(source))
+        source = spark.read.parquet(place(source))
     for name in ("user", "item", "rating"):
         if name not in source.columns:
             raise ValueError(f"there is no column {name!r}; found {source.columns}")
-    return source.select("user", "item", "rating")
+    kind = dict(source.dtypes)["rating"]
+    if not re.match("(tiny|small|big)?int$|float|double|decimal", kind):
+        raise ValueError(f"ratings must be numbers; the column 'rating' is {kind}")
+    # Spark takes what it has cached for any frame of the same plan, and a file that was
+    # written anew has the plan of the old one.
+    own = f"'{secrets.token_hex(8)}' is not null"
+    return source.select("user", "item", "rating").where(own)
+
+
+def place(path: str | Path) -> str:
+    """Of a file, as Spark wants it: Java may have been started in another folder.
+
+    Parameters
+    ----------
+    path : path or URL
+
+    Returns
+    -------
+    str
+    """
+    return str(path) if "://" in str(path) else str(Path(path).absolute())
+
+
+def _missing(ratings: Any) -> str:
+    """The expression that counts rows with a gap."""
+    gaps = ["user is null", "item is null", "rating is null", "isnan(rating)"]
+    gaps += [
+        f"isnan({name})"
+        for name, kind in ratings.dtypes[:2]
+        if kind in ("float", "double")
+    ]
+    return f"count_if({' or '.join(gaps)} or abs(rating) = double('infinity')) missing"
+
+
+def _check_whole(row: Any) -> None:
+    if row.n == 0:
+        raise ValueError("there are no ratings: no row at all")
+    if row.missing:
+        raise ValueError(
+            f"expected ratings without gaps; {row.missing} of {row.n} rows have a "
+            "value that is missing or infinite"
+        )
 
 
 def _coded(ratings: Any, name: str) -> Any:

@@ -44,7 +44,7 @@ def save(model: Any, state: dict[str, Any], path: Path) -> Path:
     arrays, plain = _flatten(state)
     header = {"format": FORMAT, "class": type(model).__name__, "plain": plain}
     arrays["header"] = np.array(json.dumps({**header, "params": asdict(model)}))
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -32,6 +32,8 @@ Machine Learning in Apache Spark", Journal of Machine Learning Research 17, 2016
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +45,8 @@ import pandas as pd
 from mfcourse import cluster
 from mfcourse.interactions import Interactions, check_columns, check_ratings
 from mfcourse.models import _loss
-from mfcourse.models._check import check_counts, check_newcomer_counts
-from mfcourse.models._in_spark import TYPES, InSpark, als, factors, read
+from mfcourse.models._check import check_counts, check_newcomer_counts, check_number
+from mfcourse.models._in_spark import TYPES, InSpark, als, factors, place, read
 from mfcourse.models._solve import implicit_system, ridge_row
 from mfcourse.models.base import FactorModel, NotFittedError, NotSupported
 
@@ -74,7 +76,7 @@ class SparkALSModel(FactorModel):
     seed : int
     master : str
         Where to run. "": in the session that is open, else ``MFCOURSE_SPARK_MASTER``,
-        else on all cores of this machine.
+        else on all cores of this machine. A session that is open elsewhere is closed.
     memory : str
         Of the driver and of each executor, if a session has to be opened.
     """
@@ -139,6 +141,8 @@ class SparkALSModel(FactorModel):
             )
         with cluster.using("", self.memory) as spark:
             learned = InSpark(self, read(spark, train), progress)
+        if (before := getattr(self, "in_spark_", None)) is not None:
+            before.release()
         self._forget()
         self.in_spark_ = learned
         return self
@@ -188,9 +192,21 @@ class SparkALSModel(FactorModel):
         -------
         DataFrame with columns ``cold_start, n_scored, n_dropped, rmse``
             Rows ``nan`` and ``drop``, which Spark has, and ``mean``: a stranger gets μ.
+
+        Raises
+        ------
+        NotSupported
+            An implicit model predicts preferences, not ratings.
+        ValueError
+            Columns or values are not as they must be.
         """
+        if self.implicit:
+            raise NotSupported(
+                "an implicit model predicts no ratings: evaluate.ranking(model, test)"
+            )
         if (learned := self._there()) is not None:
-            n, n_cold, warm, cold = learned.errors(test)
+            with cluster.using("", self.memory):
+                n, n_cold, warm, cold = learned.errors(test)
         else:
             self._require_fit()
             check_columns(test, "user", "item", "rating")
@@ -210,12 +226,12 @@ class SparkALSModel(FactorModel):
 
     def recommend_all(
         self, path: str | Path, n: int = 10, exclude_seen: bool = True
-    ) -> Path:
+    ) -> str | Path:
         """Write the n best items of every user as Parquet, without collecting them.
 
         Parameters
         ----------
-        path : path
+        path : path or URL
             A folder that is not there yet; Spark writes a file for each part.
         n : int
         exclude_seen : bool
@@ -223,8 +239,9 @@ class SparkALSModel(FactorModel):
 
         Returns
         -------
-        Path
-            Of Parquet with columns ``user, item, score, rank``.
+        path or URL
+            Of Parquet with columns ``user, item, score, rank``; of equal scores any
+            comes first.
 
         Raises
         ------
@@ -239,11 +256,21 @@ class SparkALSModel(FactorModel):
                 "the factors are not in Spark but here: "
                 "model.recommend(users).to_parquet(path)"
             )
+        check_number("n", n, low=1, kind=int)
+        if "://" in str(path):
+            with cluster.using("", self.memory):
+                learned.lists(n, exclude_seen).write.parquet(place(path))
+            return path
         path = Path(path)
         if path.exists():
             raise FileExistsError(f"{path} is there already; take another path")
-        with cluster.using("", self.memory):
-            learned.lists(n, exclude_seen).write.parquet(str(path))
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with cluster.using("", self.memory):
+                learned.lists(n, exclude_seen).write.parquet(place(part))
+            part.rename(path)
+        finally:  # Ctrl-C too: nothing is left half-written
+            shutil.rmtree(part, ignore_errors=True)
         return path
 
     def collect(self) -> Self:
@@ -264,6 +291,7 @@ class SparkALSModel(FactorModel):
             return self
         with cluster.using("", self.memory):
             state = learned.collect()
+            learned.release()
         self._forget()
         vars(self).update(state)
         return self
