@@ -113,14 +113,14 @@ def test_very_many_equal_scores_go_by_code_and_take_no_more_memory():
 def test_long_lists_are_made_for_fewer_users_at_a_time(monkeypatch):
     monkeypatch.setattr(retrieval, "BLOCK", 200_000)
     rng = np.random.default_rng(0)
-    V, U = rng.normal(size=(2_000, 16)), rng.normal(size=(200, 16))
+    V, U = rng.normal(size=(2_000, 32)), rng.normal(size=(400, 32))
     tracemalloc.start()
     try:
         exact(V, U, 1_000)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert most < 20_000_000  # a row of V for each candidate of each user: 12.8 MB × 2
+    assert most < 20_000_000  # a row of V for each candidate of each user is 51 MB
 
 
 # ---- The index, where it must be exact -----------------------------------------------
