@@ -498,9 +498,9 @@ def test(args: "list[str]") -> int:
         return _become([*pytest, *args])
     code = 0
     for run in (
-        # three for two cores, as many tests wait for a process of theirs
+        # three for two cores, as many wait for a process of theirs
         ["tests", "-n", "3", "--dist", "worksteal", "--durations=25", *args],
-        ["--nbval", "notebooks", "-n", "2", "--dist", "loadscope"],
+        ["--nbval", "notebooks", "-n", "3", "--dist", "loadscope"],
     ):
         print("$ pytest " + " ".join(run), flush=True)
         done = subprocess.call([*pytest, *run], cwd=str(ROOT), env=environment())

@@ -630,6 +630,8 @@ def _free_port(port: int) -> int:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()  # for what outlived it, see WATCHED
     if process.returncode is not None:  # its number may be another's by now
         return
     if sys.platform == "win32":

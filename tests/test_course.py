@@ -793,7 +793,7 @@ def test_test_runs_tests_and_notebooks(course, commands, monkeypatch, codes, mor
     assert course.main(["test", *more]) == next(filter(None, codes), 0)
     assert runs == [
         ["tests", "-n", "3", "--dist", "worksteal", "--durations=25", *more],
-        ["--nbval", "notebooks", "-n", "2", "--dist", "loadscope"],
+        ["--nbval", "notebooks", "-n", "3", "--dist", "loadscope"],
     ]
     assert (course.ENV / "requirements.txt").read_text() == LOCK
     assert not course.MY.exists()
