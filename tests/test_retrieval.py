@@ -95,32 +95,32 @@ def test_groups_of_columns_lose_nothing(n_items, monkeypatch):
     assert_lists(exact(V, U, 10), plain(V, U, 10))
 
 
+def memory(call):
+    """Bytes at the most that a call held beside what was there."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_very_many_equal_scores_go_by_code_and_take_no_more_memory():
     """All of a user whose row is 0; and of items of one kind."""
     rng = np.random.default_rng(0)
     V = rng.integers(-1, 2, (20_000, 2))
     U = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]).repeat(40, axis=0)
     assert_lists(exact(V, U, 7), plain(V, U, 7))
-    tracemalloc.start()
-    try:
-        exact(V, U, 7)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert most < 3 * U.shape[0] * len(V) * 4  # the scores, and some of their size
+    scores = 4 * len(U) * len(V)
+    assert memory(lambda: exact(V, U, 7)) < 3 * scores
 
 
 def test_long_lists_are_made_for_fewer_users_at_a_time(monkeypatch):
     monkeypatch.setattr(retrieval, "BLOCK", 200_000)
     rng = np.random.default_rng(0)
     V, U = rng.normal(size=(2_000, 32)), rng.normal(size=(400, 32))
-    tracemalloc.start()
-    try:
-        exact(V, U, 1_000)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert most < 20_000_000  # a row of V for each candidate of each user is 51 MB
+    # A row of V for each candidate of each user would be 51 MB.
+    assert memory(lambda: exact(V, U, 1_000)) < 20_000_000
 
 
 # ---- The index, where it must be exact -----------------------------------------------
