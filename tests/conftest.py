@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,16 @@ def shared_datasets() -> Path:
 def ratings() -> pd.DataFrame:
     """300 random ratings of 30 users and 20 items, with biases and timestamps."""
     return random_ratings(seed=0)
+
+
+def peak(function: Callable[[], object]) -> int:
+    """Bytes that a call takes at most, of NumPy's arrays and Python's objects."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def random_ratings(

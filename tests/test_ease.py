@@ -1,7 +1,6 @@
 """EASE: ridge regressions, primal = dual, fast = plain, memory that is said first."""
 
 import re
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from threadpoolctl import threadpool_limits
 import mfcourse as mf
 from mfcourse.models import _store, ease
 from mfcourse.models.ease import EASEModel
-from tests.conftest import random_ratings
+from tests.conftest import peak, random_ratings
 
 each_engine = pytest.mark.parametrize("engine", ["fast", "plain"])
 TALL, WIDE = random_ratings(30, 20, 200), random_ratings(20, 30, 200)
@@ -315,16 +314,6 @@ def test_a_saved_model_answers_the_same(ratings, engine, tmp_path):
 
 
 # ---- Memory --------------------------------------------------------------------------
-
-
-def peak(function):
-    """Bytes that a call takes at most, of NumPy's arrays and Python's objects."""
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

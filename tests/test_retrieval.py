@@ -1,7 +1,6 @@
 """Approximate lists: the properties of exact ones, and how much is found."""
 
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from scipy.sparse import csr_matrix
 
 from mfcourse import retrieval
 from mfcourse.retrieval import ItemIndex, exact, measure
+from tests.conftest import peak
 
 
 def plain(V, U, n, b=0.0, seen=None):
@@ -95,16 +95,6 @@ def test_groups_of_columns_lose_nothing(n_items, monkeypatch):
     assert_lists(exact(V, U, 10), plain(V, U, 10))
 
 
-def memory(call):
-    """Bytes at the most that a call held beside what was there."""
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 def test_very_many_equal_scores_go_by_code_and_take_no_more_memory():
     """All of a user whose row is 0; and of items of one kind."""
     rng = np.random.default_rng(0)
@@ -112,7 +102,7 @@ def test_very_many_equal_scores_go_by_code_and_take_no_more_memory():
     U = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]).repeat(40, axis=0)
     assert_lists(exact(V, U, 7), plain(V, U, 7))
     scores = 4 * len(U) * len(V)
-    assert memory(lambda: exact(V, U, 7)) < 3 * scores
+    assert peak(lambda: exact(V, U, 7)) < 3 * scores
 
 
 def test_long_lists_are_made_for_fewer_users_at_a_time(monkeypatch):
@@ -120,7 +110,7 @@ def test_long_lists_are_made_for_fewer_users_at_a_time(monkeypatch):
     rng = np.random.default_rng(0)
     V, U = rng.normal(size=(2_000, 32)), rng.normal(size=(400, 32))
     # A row of V for each candidate of each user would be 51 MB.
-    assert memory(lambda: exact(V, U, 1_000)) < 20_000_000
+    assert peak(lambda: exact(V, U, 1_000)) < 20_000_000
 
 
 # ---- The index, where it must be exact -----------------------------------------------

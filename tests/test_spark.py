@@ -341,6 +341,7 @@ def test_a_fit_on_this_machine(tmp_path, capfd, monkeypatch):
     assert cluster.active() is None
     with pytest.raises(mf.NotFittedError, match="session that was closed"):
         lost.cold_start(test)
+    lost.in_spark_.release()  # as a fit in the next session does: nothing to do
     assert not java_children()
     assert not list(tmp_path.glob("mfcourse-spark-*/"))
     assert not list(tmp_path.glob(".*.part"))
@@ -505,10 +506,13 @@ def check_interrupt(there, spark, folder):
 
 
 def check_implicit(train):
-    """Each row solves our system of reg_scaling="count", so both have one objective."""
-    spark = mf.SparkALSModel(
-        implicit=True, n_factors=3, reg=0.1, alpha=2.0, n_epochs=3
-    ).fit(train)
+    """As good by the objective of ours with reg_scaling="count" as ours; each row."""
+    settings = {"n_factors": 3, "reg": 0.1, "alpha": 2.0, "n_epochs": 12}
+    spark = mf.SparkALSModel(implicit=True, **settings).fit(train)
+    ours = mf.ImplicitALSModel(reg_scaling="count", **settings).fit(train)
+    best = ours.history_["objective"].iloc[-1]
+    ours.user_factors_, ours.item_factors_ = spark.user_factors_, spark.item_factors_
+    assert ours._objective(ours.train_) == pytest.approx(best, rel=0.02)
     for code, (_, rated) in enumerate(train.groupby("user", sort=False)):
         _, row = spark.fold_in_user(rated[["item", "rating"]])
         np.testing.assert_allclose(row, spark.user_factors_[code], atol=1e-4)
@@ -520,6 +524,7 @@ LESSON = ROOT / "notebooks" / "08_production.ipynb"
 CHECKS = """
 import socket
 import pytest
+from tests.test_spark import java_children
 
 class LocalCluster(cluster.LocalCluster):  # the lesson's, with checks before its use
     def __init__(self, **how):
@@ -541,6 +546,10 @@ class LocalCluster(cluster.LocalCluster):  # the lesson's, with checks before it
         mf.SparkALSModel(n_factors=2, n_epochs=1).fit(train)
         assert cluster.active() is spark, "open before, it stays open"
         return self
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        assert not java_children()
 
 cluster.LocalCluster = LocalCluster
 """
@@ -576,7 +585,12 @@ def test_the_spark_cells_of_lesson_08_run_as_they_stand(tmp_path, request):
                 cells.insert(first, read)
     script.write_text("\n\n".join(cells))
     done = subprocess.run(
-        [sys.executable, script], cwd=ROOT, capture_output=True, text=True, timeout=500
+        [sys.executable, script],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.stderr == ""
     assert done.returncode == 0

@@ -52,8 +52,9 @@ class InSpark:
 
     def release(self) -> None:
         """Let Spark forget what it holds for us; what it needs again, it computes."""
-        for frame in (self.users, self.items, self.ratings):
-            frame.unpersist()
+        if cluster.active() is self.spark:  # else all of it went with the session
+            for frame in (self.users, self.items, self.ratings):
+                frame.unpersist()
 
     def _checked(self, ratings: Any) -> None:
         """Count, and raise where the ratings are not as they must be; in one pass."""
@@ -102,8 +103,9 @@ class InSpark:
             check_columns(test, "user", "item", "rating")
             check_ratings(test)
             test = self.spark.createDataFrame(test[["user", "item", "rating"]])
-        test = read(self.spark, test)
-        _check_whole(test.selectExpr("count(*) n", _missing(test)).first())
+        else:
+            test = read(self.spark, test)
+            _check_whole(test.selectExpr("count(*) n", _missing(test)).first())
         for name, codes in (("user", self.users), ("item", self.items)):
             kinds = [dict(frame.dtypes)[name] for frame in (test, codes)]
             if kinds.count("string") == 1:
